@@ -1,0 +1,187 @@
+"""Read a Broden set: images with their labels, pixel by pixel.
+
+    data = open_broden("data/broden", split="train", categories=["object", "part"])
+    labels = data.read_labels(3)              # planes (P, H, W): indices into data.concepts, -1 where there is none
+
+A label map is an RGB PNG, label = R + 256 * G, and may have another size than its image; `broden_tables.py` tells what
+the tables hold. Faults of the tables raise `UserError` on opening, faults of one image `BadImageError` on reading it.
+Source: Bau, Zhou, Khosla, Oliva, Torralba, "Network Dissection", CVPR 2017, and the layout of its data set Broden.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_prep.broden_tables import MAX_NUMBER, IndexRow, Tables, read_tables
+from data_prep.formats import (
+    NO_CONCEPT,
+    BadImageError,
+    Concept,
+    ImageLabels,
+    UserError,
+    decode_label_map,
+)
+
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises where a file is not the image that it should be."""
+
+_UNKNOWN = NO_CONCEPT - 1
+
+
+class Broden:
+    """An opened Broden set, a `LabelledImages`; `open_broden` makes it. Images without a chosen label stay in."""
+
+    def __init__(self, tables: Tables, split: str | None, categories: Sequence[str]):
+        self.name = tables.root.resolve().name
+        self.root = tables.root
+        self.split = split
+        self.categories = tuple(categories)
+        self.rows = [row for row in tables.rows if split is None or row.record.split == split]
+        self.images = [row.record for row in self.rows]
+        pairs = sorted((number, k) for k, name in enumerate(self.categories) for number in tables.categories[name])
+        self.concepts = [Concept(number, tables.labels[number].name, self.categories[k]) for number, k in pairs]
+        self._tables = tables
+        # From category and label number to concept index: one look-up a pixel.
+        self._lookup = np.full((len(self.categories), MAX_NUMBER + 1), _UNKNOWN, np.int32)
+        self._lookup[:, 0] = NO_CONCEPT
+        for index, (number, k) in enumerate(pairs):
+            self._lookup[k, number] = index
+
+    def read_labels(self, index: int) -> ImageLabels:
+        """The labels of `images[index]`; planes in the order of `categories`, then of the index.
+
+        Raises `BadImageError` where a label map is missing, broken or of another size or mode, or where a label number
+        is not one of its category's.
+        """
+        row = self.rows[index]
+        maps = [(k, path) for k, name in enumerate(self.categories) for path in row.maps.get(name, ())]
+        numbers = [(k, number) for k, name in enumerate(self.categories) for number in row.numbers.get(name, ())]
+        read = [self.read_plane(row, k, path) for k, path in maps]
+        planes = np.stack(read) if read else np.empty((0, *row.record.label_shape), np.int32)
+        whole_image = dict.fromkeys(self.concept_of(row, k, number) for k, number in numbers)
+        return ImageLabels(planes, np.array([k for k, _ in maps], np.int32), np.array(list(whole_image), np.int32))
+
+    def read_plane(self, row: IndexRow, category: int, path: str) -> np.ndarray:
+        """(H, W) int32 concept indices of one label map of the row, given by its path below `images/`."""
+        file = self.root / "images" / path
+        numbers = decode_label_map(_read_rgb(file, row.record.label_shape))
+        indices = self._lookup[category][numbers]
+        if indices.min() == _UNKNOWN:
+            self._refuse(f"label map {file}", category, int(numbers[indices == _UNKNOWN].min()))
+        return indices
+
+    def concept_of(self, row: IndexRow, category: int, number: int) -> int:
+        """The concept index of an image-level label number of the row."""
+        index = int(self._lookup[category, number]) if number <= MAX_NUMBER else _UNKNOWN
+        if index == _UNKNOWN:
+            self._refuse(f"{self.root / 'index.csv'}, row {row.row}, image {row.record.name}", category, number)
+        return index
+
+    def fingerprint(self) -> str:
+        """sha256 of the tables, the split and categories chosen, and each file's name and size (-1 where missing)."""
+        digest = hashlib.sha256(repr((self._tables.digest, self.split, self.categories)).encode())
+        folder = f"{self.root / 'images'}/"
+        for row in self.rows:
+            for name in (row.record.name, *(path for k in self.categories for path in row.maps.get(k, ()))):
+                try:
+                    size = os.stat(folder + name).st_size  # noqa: PTH116 building a Path would double the time
+                except OSError:
+                    size = -1
+                digest.update(f"{name}\0{size}\n".encode())
+        return digest.hexdigest()
+
+    def _refuse(self, where: str, category: int, number: int) -> None:
+        table = f"c_{self.categories[category]}.csv"
+        label = self._tables.labels.get(number)
+        known = f"it as {label.name!r} of {', '.join(label.categories)}" if label else "no such number either"
+        raise BadImageError(
+            f"Label number {number} in {where} is not in {table}, and label.csv has {known}: "
+            f"add the number to {table} or correct the label."
+        )
+
+
+def open_broden(root: str | Path, split: str | None = None, categories: Iterable[str] | None = None) -> Broden:
+    """Open the Broden set in folder `root`, all of it or one split, with all or some of its categories.
+
+    `categories` of the result follow `category.csv`, whatever order they are asked for in. Only the tables are read.
+    Raises `UserError` where a table is missing or faulty, or where the split or a category is not there.
+    """
+    root = Path(root)
+
+    def refuse(file: str, row: int, sentence: str) -> None:
+        raise UserError(f"{root / file}, row {row}: {sentence}")
+
+    tables = read_tables(root, refuse)
+    present = list(tables.categories)
+    chosen = [categories] if isinstance(categories, str) else present if categories is None else list(categories)
+    if split is not None:
+        _require("split", split, [row.record.split for row in tables.rows], root / "index.csv")
+    for category in chosen:
+        _require("category", category, present, root / "category.csv")
+    if not chosen:
+        raise UserError(f"No category is chosen of {', '.join(present)}: name at least one, or leave the choice out.")
+    return Broden(tables, split, [category for category in present if category in chosen])
+
+
+def _require(what: str, wanted: str, present: Iterable[str], table: Path) -> None:
+    present = list(dict.fromkeys(present))
+    if wanted not in present:
+        close = difflib.get_close_matches(wanted, present)
+        advice = f"did you mean {' or '.join(close)}?" if close else "choose one of these."
+        raise UserError(f"There is no {what} {wanted!r} in {table}, only {', '.join(present)}: {advice}")
+
+
+def _read_rgb(file: Path, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 pixels of a label map, refused unless they are exactly what was written."""
+    try:
+        data = file.read_bytes()
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            # Pillow narrows 16 bits a channel to 8 without a word; byte 24 of the file is the true depth.
+            mode = image.mode if data[24] == 8 else f"{image.mode} with {data[24]} bits a channel"
+            width, height = image.size
+            usable = mode == "RGB" and (height, width) == shape
+            if usable:
+                _require_checksums(data)
+                image.load()
+            pixels = np.asarray(image) if usable else np.empty((0, 0, 3), np.uint8)
+    except FileNotFoundError:
+        raise BadImageError(f"Label map {file} is missing: put it there, or take it out of index.csv.") from None
+    except IMAGE_ERRORS as error:
+        why = "not a PNG file" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise BadImageError(f"Label map {file} cannot be read ({why}): write it again.") from error
+    if mode != "RGB":
+        raise BadImageError(f"Label map {file} has mode {mode}, not RGB of 8 bits a channel: write it as R + 256 * G.")
+    if not usable:
+        raise BadImageError(
+            f"Label map {file} is {height} high and {width} wide, but index.csv says sh {shape[0]}, sw {shape[1]}: "
+            f"correct index.csv, or resize the map with nearest-neighbour sampling."
+        )
+    if pixels[..., 2].any():
+        raise BadImageError(f"Label map {file} has blue above 0, so it is no R + 256 * G: write it again.")
+    return pixels
+
+
+def _require_checksums(data: bytes) -> None:
+    """Raise `ValueError` where a chunk of a PNG differs from its checksum, which Pillow does not look at.
+
+    Without it a flipped bit would pass as another label. PNG specification, section 5.3: length, type, data, CRC-32.
+    """
+    start, kind = 8, b""
+    while kind != b"IEND":
+        kind = data[start + 4 : start + 8]
+        end = start + 8 + int.from_bytes(data[start : start + 4], "big")
+        if end + 4 > len(data):
+            raise ValueError("the file is cut short")
+        if zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise ValueError("its contents differ from their checksum")
+        start = end + 4

@@ -1,0 +1,165 @@
+"""Check a whole Broden set before hours are spent on it.
+
+    report = check_broden("data/broden")
+    report.n_faults, report.faults            # all of them counted, the first of them told
+
+Every table is read, every image and label map decoded, every label counted. A fault makes something unusable; a warning
+tells what looks wrong but changes no result: a frequency that was stated is never used. Coverage is not checked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_prep.broden import IMAGE_ERRORS, Broden
+from data_prep.broden_tables import IndexRow, Tables, read_tables
+from data_prep.formats import BadImageError, UserError
+
+MAX_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault or a warning. `row` counts as in a spreadsheet: the header is row 1."""
+
+    file: str
+    row: int
+    sentence: str
+
+
+@dataclass
+class Findings:
+    """Counts every finding and keeps the first `limit`."""
+
+    limit: int
+    n: int = 0
+    first: list[Finding] = field(default_factory=list)
+
+    def add(self, file: str, row: int, sentence: str) -> None:
+        self.n += 1
+        if len(self.first) < self.limit:
+            self.first.append(Finding(file, row, sentence))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each."""
+
+    root: Path
+    n_images: int
+    n_label_maps: int
+    n_concepts: int
+    n_categories: int
+    n_faults: int
+    faults: tuple[Finding, ...]
+    n_warnings: int
+    warnings: tuple[Finding, ...]
+
+
+def check_broden(root: str | Path, limit: int = 20, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+    """Check the Broden set in folder `root`; `progress(n_done, n_images)` is called after each image.
+
+    Goes on after a fault and counts them all. Raises `UserError` only where a table as a whole cannot be used.
+    """
+    if limit < 0:
+        raise UserError(f"limit is {limit}: give 0 or the number of faults to tell.")
+    faults, warnings = Findings(limit), Findings(limit)
+    tables = read_tables(Path(root), faults.add)
+    data = Broden(tables, None, list(tables.categories))
+    _check_agreement(tables, faults, warnings)
+    n_images = len(data.rows)
+    n_faults_of_tables = faults.n
+    frequency = np.zeros(len(data.concepts), np.int64)
+    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
+    try:
+        checked = pool.map(partial(_check_image, data), data.rows)
+        for done, (row, (sentences, present)) in enumerate(zip(data.rows, checked, strict=True), start=1):
+            for sentence in sentences:
+                faults.add("index.csv", row.row, sentence)
+            frequency += present
+            if progress:
+                progress(done, n_images)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    if faults.n == n_faults_of_tables:  # labels that cannot be read cannot be counted either
+        _compare_frequencies(data, tables, frequency, warnings)
+    n_maps = sum(len(paths) for row in data.rows for paths in row.maps.values())
+    counts = (n_images, n_maps, len(data.concepts), len(data.categories))
+    return CheckReport(tables.root, *counts, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first))
+
+
+def _check_agreement(tables: Tables, faults: Findings, warnings: Findings) -> None:
+    """`label.csv` and the `c_<category>.csv` must tell the same labels of each category."""
+    for number, label in tables.labels.items():
+        for category, stated in label.categories.items():
+            members = tables.categories.get(category)
+            if members is None:
+                sentence = f"label number {number} serves {category!r}, which is not in category.csv."
+                warnings.add("label.csv", label.row, sentence)
+            elif number not in members:
+                sentence = f"label number {number} serves {category!r}, but c_{category}.csv does not have it; add it."
+                faults.add("label.csv", label.row, sentence)
+            elif stated != members[number].frequency:
+                there = f"c_{category}.csv states {members[number].frequency}"
+                warnings.add("label.csv", label.row, f"{label.name!r} is stated in {stated} images, but {there}.")
+    for category, members in tables.categories.items():
+        for number, member in members.items():
+            if category not in tables.labels[number].categories:
+                sentence = f"label number {number} does not serve {category!r} in label.csv; add it there."
+                faults.add(f"c_{category}.csv", member.row, sentence)
+
+
+def _check_image(data: Broden, row: IndexRow) -> tuple[list[str], np.ndarray]:
+    """Sentences on the faults of one image, and which concepts it holds: (C,) bool."""
+    sentences = [sentence] if (sentence := _image_fault(row)) else []
+    present = np.zeros(len(data.concepts) + 1, bool)  # shifted by one, for NO_CONCEPT
+    for k, category in enumerate(data.categories):
+        for path in row.maps.get(category, ()):
+            try:
+                indices = data.read_plane(row, k, path)
+                present |= np.bincount(indices.ravel() + 1, minlength=len(present)).astype(bool)
+            except BadImageError as error:
+                sentences.append(str(error))
+        for number in row.numbers.get(category, ()):
+            try:
+                present[data.concept_of(row, k, number) + 1] = True
+            except BadImageError as error:
+                sentences.append(str(error))
+    return sentences, present[1:]
+
+
+def _image_fault(row: IndexRow) -> str | None:
+    path, (ih, iw) = row.record.path, row.image_shape
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            if (height, width) != (ih, iw):
+                there = f"index.csv says ih {ih}, iw {iw}"
+                return f"Image {path} is {height} high and {width} wide, but {there}: correct the row."
+            image.load()
+    except FileNotFoundError:
+        return f"Image {path} is missing: put it there, or delete the row."
+    except IMAGE_ERRORS as error:
+        why = "no format known" if isinstance(error, Image.UnidentifiedImageError) else error
+        return f"Image {path} cannot be read ({why}): write it again, or delete the row."
+    return None
+
+
+def _compare_frequencies(data: Broden, tables: Tables, frequency: np.ndarray, warnings: Findings) -> None:
+    for concept, counted in zip(data.concepts, frequency.tolist(), strict=True):
+        member = tables.categories[concept.category][concept.number]
+        if counted == 0:
+            sentence = f"label number {concept.number}, {concept.name!r}, is in no image."
+        elif counted != member.frequency:
+            sentence = f"{concept.name!r} is stated in {member.frequency} images and counted in {counted}."
+        else:
+            continue
+        warnings.add(f"c_{concept.category}.csv", member.row, sentence)

@@ -1,0 +1,108 @@
+"""The command `data-prep`: `data-prep check` looks a Broden set through, `data-prep embedded` draws a built-in one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from data_prep.formats import UserError
+
+if TYPE_CHECKING:
+    from data_prep.broden_check import CheckReport, Finding
+
+EXAMPLES = {
+    "check": "data-prep check data/broden --limit 50",
+    "embedded": "data-prep embedded --out data/mini-broden",
+}
+
+
+def check(path: tyro.conf.Positional[Path], limit: int = 20) -> int:
+    """Check a whole Broden set: read every table, decode every image and label map, count every label.
+
+    Exit status: 0 no fault, 1 faults found, 2 a table as a whole cannot be read.
+
+    Args:
+        path: Folder of the set: index.csv, category.csv, label.csv, c_*.csv and images/.
+        limit: How many faults, and how many warnings, to tell; all are counted.
+    """
+    from data_prep.broden_check import check_broden
+
+    with _progress("checking images") as progress:
+        report = check_broden(path, limit, progress)
+    _print_report(report)
+    return 1 if report.n_faults else 0
+
+
+def embedded(out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None) -> int:
+    """Print where the embedded miniature Broden set lies, and draw it first where it is not there yet.
+
+    Args:
+        out: A new folder to draw the set into; without it the set is kept in the cache.
+    """
+    from data_prep import mini_broden
+
+    if out is None:
+        print(mini_broden.ensure())
+    else:
+        with _progress("drawing images") as progress:
+            print(mini_broden.make(out, progress=progress))
+    return 0
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: that of the command, 2 for something the user can mend, 130 interrupted."""
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            {"check": check, "embedded": embedded},
+            prog="data-prep",
+            description="Make labelled images ready for dissection, and check them.",
+            args=args,
+        )
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except SystemExit as done:
+        if not done.code and {"-h", "--help"} & set(args):
+            print(f"\nexample:\n  {EXAMPLES.get(args[0], EXAMPLES['check'])}")
+        raise
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """`with _progress("checking") as progress: progress(n_done, n_all)` draws a bar, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
+
+
+def _print_report(report: CheckReport) -> None:
+    _print_findings("fault", report.n_faults, report.faults)
+    _print_findings("warning", report.n_warnings, report.warnings)
+    print(report.root)
+    for what in ("images", "label_maps", "categories", "concepts", "faults", "warnings"):
+        print(f"  {what.replace('_', ' '):10}  {getattr(report, f'n_{what}'):>9,}")
+
+
+def _print_findings(what: str, n: int, first: Sequence[Finding]) -> None:
+    for finding in first:
+        print(f"{what}: {finding.file}, row {finding.row}: {finding.sentence}")
+    if n > len(first):
+        print(f"{what}: {n - len(first):,} more, not told; raise --limit to read them.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""What `data_prep` hands to the other packages: concepts, the labels of one image, and the set that yields them.
+
+    labels = data_set.read_labels(3)          # an `ImageLabels`
+    labels.planes                             # (P, H, W) concept indices, -1 where nothing is labelled
+
+Everything here is plain data: no torch, no files of its own. `dissect` and `mdl` import this module and nothing else
+of `data_prep`. Letters for shapes: `H W` label map, `P` label planes, `K` categories, `C` concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+NO_CONCEPT = -1
+"""Value of a label-plane pixel that carries no concept (label 0 in the files)."""
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one sentence: what, which value, what is allowed, what to do next."""
+
+
+class BadImageError(UserError):
+    """One image, or a label map of one image, cannot be used; the rest of the set can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A (category, label) pair. `number` is the label's number in `label.csv`; a label that serves two categories
+    (`hair` as part and as material) makes two concepts with one number."""
+
+    number: int
+    name: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One row of the index. `name` is the image's path as written there, `path` where it lies; `label_shape` is (H, W)."""
+
+    name: str
+    path: Path
+    split: str
+    label_shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLabels:
+    """Every label of one image, as indices into the set's `concepts`.
+
+    planes: (P, H, W) int32, a concept index or `NO_CONCEPT` at every pixel.
+    plane_category: (P,) int32, the category (index into `categories`) of each plane.
+    whole_image: (n,) int32, concepts that cover the whole image (scene, texture), each once.
+    A pixel may carry the same concept in two planes of a category; whoever counts must count it once.
+    """
+
+    planes: np.ndarray
+    plane_category: np.ndarray
+    whole_image: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the label map."""
+        return self.planes.shape[1], self.planes.shape[2]
+
+
+class LabelledImages(Protocol):
+    """A densely labelled set of images: what `dissect` needs of it, whoever reads the files.
+
+    `concepts` are sorted by label number, then by the order of `categories`; that order settles ties.
+    """
+
+    name: str
+    root: Path
+    categories: Sequence[str]
+    concepts: Sequence[Concept]
+    images: Sequence[ImageRecord]
+
+    def read_labels(self, index: int) -> ImageLabels:
+        """The labels of `images[index]`; raises `BadImageError` where a label map cannot be used."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the set changes: its tables, its images' and label maps' names and sizes."""
+        ...
+
+
+def decode_label_map(pixels: np.ndarray) -> np.ndarray:
+    """`decode_label_map(rgb)` gives label numbers: R + 256 * G, as Broden writes them (Bau et al. 2017).
+
+    pixels: (H, W, 3) uint8. Returns (H, W) int32; 0 means no label.
+    """
+    return pixels[..., 0].astype(np.int32) + 256 * pixels[..., 1].astype(np.int32)
+
+
+def encode_label_map(numbers: np.ndarray) -> np.ndarray:
+    """The inverse of `decode_label_map`: (H, W) label numbers below 65,536 to (H, W, 3) uint8."""
+    if numbers.size and (numbers.min() < 0 or numbers.max() > 0xFFFF):
+        raise UserError(
+            f"Label numbers must lie in 0..65535 to be written as R + 256 * G; these lie in "
+            f"{numbers.min()}..{numbers.max()}: renumber the labels."
+        )
+    rgb = np.zeros((*numbers.shape, 3), np.uint8)
+    rgb[..., 0] = numbers & 0xFF
+    rgb[..., 1] = numbers >> 8
+    return rgb

@@ -1,0 +1,131 @@
+"""Maps that can still pass their unit's final threshold, kept until it is known.
+
+    candidates = Candidates(folder, ceiling=512 * 2**20)
+    candidates.add(images, {0: Maps(...)}, bounds)                   # bounds[layer][unit], rising as images come in
+    for images, batch in candidates.batches(thresholds): ...         # {layer: Maps} of a few images, in the order added
+
+A map whose largest value is not above the threshold has an empty mask and is never stored. Beyond `ceiling` bytes the
+maps go to files in `folder`; the counts do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dissect.run_store import atomic_write
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Activation maps of some (image, unit) pairs of one layer: image by image, units ascending within an image.
+
+    images, units: (n,) int32. peaks: (n,) float32, the largest value of each map. maps: (n, h, w) float32.
+    """
+
+    images: np.ndarray
+    units: np.ndarray
+    peaks: np.ndarray
+    maps: np.ndarray
+
+    def above(self, bound: np.ndarray) -> Maps:
+        """Those whose peak exceeds the bound of their unit; `bound` is (U,)."""
+        kept = self.peaks > bound[self.units]
+        return self if kept.all() else Maps(self.images[kept], self.units[kept], self.peaks[kept], self.maps[kept])
+
+    def of_image(self, image: int) -> Maps:
+        """Those of one image, without copying."""
+        here = np.flatnonzero(self.images == image)
+        part = slice(here[0], here[-1] + 1) if len(here) else slice(0, 0)
+        return Maps(self.images[part], self.units[part], self.peaks[part], self.maps[part])
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(getattr(self, field).nbytes for field in self.__slots__)
+
+
+Batch = tuple[np.ndarray, dict[int, Maps]]
+"""Numbers (B,) of the images of a batch, and its maps by layer."""
+
+
+class Candidates:
+    """An append-only store of `Maps`, a batch of images at a time. Merges by appending the other store's batches."""
+
+    def __init__(self, folder: Path, ceiling: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.ceiling = ceiling
+        self.in_memory: list[Batch] = []
+        self.files: list[Path] = []
+        self.n_bytes = 0
+        self._prune_at = ceiling // 8
+
+    def add(self, images: np.ndarray, batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> None:
+        """images: (B,) numbers of the next few images; batch: layer -> their maps; bounds: what each layer's units must
+        exceed by now."""
+        self.in_memory.append((images, batch))
+        self.n_bytes += _n_bytes(batch)
+        if self.n_bytes > self._prune_at:
+            self.drop_below(bounds)
+            # Prune again only once the store has doubled, so that pruning costs a constant per map.
+            self._prune_at = min(max(2 * self.n_bytes, self.ceiling // 8), self.ceiling)
+            if self.n_bytes > self.ceiling // 2:
+                self.spill()
+
+    def drop_below(self, bounds: Sequence[np.ndarray]) -> None:
+        self.in_memory = [(images, _passing(batch, bounds)) for images, batch in self.in_memory]
+        self.n_bytes = sum(_n_bytes(batch) for _, batch in self.in_memory)
+
+    def spill(self) -> None:
+        """Move what is in memory to a file, after those already there."""
+        if not self.in_memory:
+            return
+        path = self._file(len(self.files))
+        arrays = {
+            f"{n}.{layer}.{field}": getattr(maps, field)
+            for n, (_, batch) in enumerate(self.in_memory)
+            for layer, maps in batch.items()
+            for field in Maps.__slots__
+        }
+        arrays |= {f"{n}.batch": images for n, (images, _) in enumerate(self.in_memory)}
+        with atomic_write(path) as file:
+            np.savez(file, **arrays)
+        self.files.append(path)
+        self.in_memory, self.n_bytes, self._prune_at = [], 0, self.ceiling // 8
+
+    def adopt(self, n_files: int) -> None:
+        """Take up the first `n_files` files that an interrupted store left in the folder."""
+        self.files = [self._file(n) for n in range(n_files)]
+
+    def _file(self, n: int) -> Path:
+        return self.folder / f"candidates-{n:05d}.npz"
+
+    def batches(self, thresholds: Sequence[np.ndarray]) -> Iterator[Batch]:
+        """Every batch in the order added, only the maps that pass the final thresholds."""
+        files, in_memory = tuple(self.files), tuple(self.in_memory)  # a spill meanwhile must not show maps twice
+        for path in files:
+            for images, batch in _read(path):
+                yield images, _passing(batch, thresholds)
+        for images, batch in in_memory:
+            yield images, _passing(batch, thresholds)
+
+
+def _passing(batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> dict[int, Maps]:
+    return {layer: maps.above(bounds[layer]) for layer, maps in batch.items()}
+
+
+def _n_bytes(batch: dict[int, Maps]) -> int:
+    return sum(maps.n_bytes for maps in batch.values())
+
+
+def _read(path: Path) -> Iterator[Batch]:
+    """One batch at a time, so that reading back needs no more memory than writing did."""
+    with np.load(path, allow_pickle=False) as arrays:
+        keys = [key.split(".") for key in arrays.files]
+        for n in sorted({int(key[0]) for key in keys}):
+            layers = [int(key[1]) for key in keys if key[0] == str(n) and key[-1] == "images"]
+            batch = {k: Maps(*(arrays[f"{n}.{k}.{field}"] for field in Maps.__slots__)) for k in layers}
+            yield arrays[f"{n}.batch"], batch

@@ -1,0 +1,146 @@
+"""Network dissection, as section 2 of Bau et al. 2017 tells it.
+
+    result = dissect(network, layers, data, Settings(), folder=Path("scratch"))
+    result.counts.intersection_area           # (U, C) int64, units of all layers one after the other
+
+The network is run once over every image. Each unit gets the threshold that it exceeds at 0.5 % of all positions; what
+lies above it is compared, pixel by pixel, with every labelled concept.
+
+Promise: given the same activations, thresholds, counts and labels are the same bits whatever the batch size, number of
+workers, order of the images, layers tapped together, memory ceiling, and interruptions. The activations themselves are
+the network's: a convolution library may round their last bits differently for another batch size, device or thread count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from data_prep.formats import LabelledImages
+from dissect.checkpoint import checkpoints
+from dissect.clock import Clock
+from dissect.comparison import Comparison
+from dissect.images import ImageReader, LabelCache, usable
+from dissect.layers import Layer
+from dissect.masks import StrongestMasks
+from dissect.models import Network
+from dissect.observation import Observation
+from dissect.observe import observe
+from dissect.receptive_field import receptive_fields
+from dissect.scores import Counts
+from dissect.settings import Settings
+from dissect.upsample import Geometry
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total) as work goes on."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the work is done; none of it decides the result. memory: bytes for tails and candidates together."""
+
+    device: str = "cpu"
+    batch_size: int = 32
+    workers: int = 2
+    memory: int = 3 * 2**28
+    on_bad_image: Literal["skip", "fail"] = "fail"
+    checkpoint_every: float = 120.0
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """What is known of one network's units: `U` counts the units of all layers, layer after layer.
+
+    threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
+    seconds: time by stage; `read` is only the time spent waiting for the reading threads.
+    """
+
+    layers: Sequence[Layer]
+    counts: Counts
+    threshold: np.ndarray
+    max_activation: np.ndarray
+    strongest: StrongestMasks
+    images: np.ndarray
+    skipped: list[tuple[int, str]]
+    seconds: dict[str, float]
+
+    @property
+    def dead(self) -> np.ndarray:
+        """(U,) bool: the unit exceeds its threshold nowhere (its output is constant, or saturates)."""
+        return self.max_activation <= self.threshold
+
+
+def dissect(
+    network: Network,
+    layers: Sequence[Layer],
+    data: LabelledImages,
+    settings: Settings,
+    folder: Path,
+    execution: Execution | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    label_cache: LabelCache | None = None,
+) -> Dissection:
+    """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoint of an interrupted pass,
+    from which the same call goes on. Raises `UserError` for what the user can mend."""
+    execution = execution or Execution()
+    clock = Clock()
+    observation = Observation(
+        layers, len(data.images), settings.quantile, settings.n_strongest, folder, execution.memory
+    )
+    reader = ImageReader(
+        data, network.input_size, execution.batch_size, execution.workers, execution.on_bad_image, label_cache
+    )
+    model = network.model.to(execution.device, memory_format=torch.channels_last)
+    modules = [layer.module for layer in layers]
+
+    with reader, checkpoints(observation, reader, folder, execution.checkpoint_every) as checkpoint:
+        with observe(model, modules) as look:
+            for numbers, pixels in clock.iterate("read", reader.batches()):
+                with clock("forward"):
+                    maps = look(network.prepare(torch.from_numpy(pixels).to(execution.device)))
+                with clock("thresholds"):
+                    observation.add(numbers, [maps[module] for module in modules])
+                checkpoint()
+                progress("forward", reader.n_read, len(data.images))
+        usable(observation.n_seen, reader.skipped)
+
+        with clock("thresholds"):
+            thresholds = observation.thresholds()
+            masks = StrongestMasks.of(
+                [strongest.image for strongest in observation.strongest],
+                [strongest.peak for strongest in observation.strongest],
+                thresholds,
+            )
+        with clock("tally"), Comparison(
+            _geometry(network, layers, settings), layers, data, settings.union, thresholds, masks,
+            reader.label_cache, execution.workers,
+        ) as comparison:  # fmt: skip
+            for images, batch in observation.candidates.batches(thresholds):
+                comparison.add(images, batch)
+                checkpoint()
+                progress("tally", len(comparison.images), observation.n_seen)
+            tally = comparison.tally()
+
+    return Dissection(
+        layers,
+        Counts(tally.intersection_area, tally.mask_area, tally.concept_area, tally.n_images),
+        np.concatenate(thresholds),
+        np.concatenate([strongest.peak[:, 0] for strongest in observation.strongest]),
+        masks,
+        np.sort(comparison.images),
+        reader.skipped,
+        clock.seconds,
+    )
+
+
+def _geometry(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:
+    shapes = [layer.shape[1:] for layer in layers]
+    if settings.upsample == "half-pixel":
+        return Geometry(shapes)
+    anchors = [receptive_fields(network.model, layer.module, network.input_size) for layer in layers]
+    return Geometry(shapes, anchors, network.input_size)

@@ -1,0 +1,135 @@
+"""Images and their labels, read ahead in threads while the network computes.
+
+    with ImageReader(data, size=(224, 224), batch_size=32, workers=2) as reader:
+        for numbers, pixels in reader.batches(): ...    # (B,) image numbers, (B, H, W, 3) uint8
+    labels = reader.label_cache[17]                     # what was read with the image, not read again
+
+An image counts only if it and its label maps can be used: both are read, and checked, before the network sees it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from data_prep.formats import BadImageError, ImageLabels, LabelledImages, UserError
+
+LABEL_CACHE_BYTES = 256 * 2**20
+
+
+class ImageReader:
+    """Batches of images in data-set order. What is read does not depend on `workers` or `batch_size`.
+
+    n_read: images read or skipped so far; set it to begin elsewhere.
+    on_bad_image: `skip` leaves an unusable image out and lists it in `skipped`, `fail` raises its `BadImageError`.
+    """
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        size: tuple[int, int],
+        batch_size: int = 32,
+        workers: int = 2,
+        on_bad_image: Literal["skip", "fail"] = "fail",
+        label_cache: LabelCache | None = None,
+    ) -> None:
+        self.data, self.size, self.batch_size = data, size, batch_size
+        self.on_bad_image = on_bad_image
+        self.label_cache = label_cache if label_cache is not None else LabelCache(data)
+        self.skipped: list[tuple[int, str]] = []
+        self.n_read = 0
+        self._threads = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="read")
+        self._ahead = 2 * batch_size + max(workers, 1)
+
+    def __enter__(self) -> ImageReader:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Image numbers (B,) int64 and pixels (B, H, W, 3) uint8, from image number `n_read` on."""
+        waiting = deque(range(self.n_read, len(self.data.images)))
+        reading: deque = deque()
+        while waiting or reading:
+            while waiting and len(reading) < self._ahead:
+                number = waiting.popleft()
+                reading.append((number, self._threads.submit(self._read, number)))
+            numbers, pixels = [], []
+            for _ in range(min(self.batch_size, len(reading))):
+                number, future = reading.popleft()
+                try:
+                    pixels.append(future.result())
+                    numbers.append(number)
+                except BadImageError as error:
+                    if self.on_bad_image == "fail":
+                        raise
+                    self.skipped.append((number, str(error)))
+                self.n_read += 1
+            if numbers:
+                yield np.array(numbers), np.stack(pixels)
+
+    def _read(self, number: int) -> np.ndarray:
+        self.label_cache.read(number)
+        return read_image(self.data.images[number].path, self.size)
+
+
+class LabelCache:
+    """Labels of images already read, packed (a label map is a few kilobytes); those beyond the ceiling are read again."""
+
+    def __init__(self, data: LabelledImages, ceiling: int = LABEL_CACHE_BYTES) -> None:
+        self.data = data
+        self._packed: dict[int, tuple[bytes, tuple[int, ...], np.ndarray, np.ndarray]] = {}
+        self._room = ceiling
+
+    def read(self, number: int) -> None:
+        """Read and check the labels of one image. Raises `BadImageError`."""
+        if number in self._packed:
+            return
+        labels = self.data.read_labels(number)
+        packed = zlib.compress(np.ascontiguousarray(labels.planes, np.int32), 1)
+        if self._room > len(packed):
+            self._room -= len(packed)
+            self._packed[number] = (packed, labels.planes.shape, labels.plane_category, labels.whole_image)
+
+    def __getitem__(self, number: int) -> ImageLabels:
+        if number not in self._packed:
+            return self.data.read_labels(number)
+        packed, shape, plane_category, whole_image = self._packed[number]
+        return ImageLabels(np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape), plane_category, whole_image)
+
+
+def read_image(path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; an image of another size is resized bilinearly, aspect ratio and all, to `size` = (H, W).
+
+    Raises `BadImageError` where the file is missing, truncated, or holds no 8-bit picture.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):
+                raise BadImageError(f"{path} has mode {image.mode}; images must have 8 bits a channel: convert it.")
+            image = image.convert("RGB")
+            if image.size != (size[1], size[0]):
+                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            return np.asarray(image)
+    except FileNotFoundError:
+        raise BadImageError(f"{path} is missing: restore it, or skip such images with --on-bad-image skip.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadImageError(
+            f"{path} cannot be read ({error}): restore it, or skip it with --on-bad-image skip."
+        ) from error
+
+
+def usable(n_usable: int, skipped: Sequence[tuple[int, str]]) -> None:
+    """Refuse a set of which nothing is left."""
+    if not n_usable:
+        reason = f"; the first: {skipped[0][1]}" if skipped else ""
+        raise UserError(
+            f"No image of the set can be used ({len(skipped)} skipped{reason}): check it with `data-prep check`."
+        )

@@ -1,0 +1,210 @@
+"""Which layers a network has, and which of them the user means.
+
+    table = list_layers(model, input_size=(72, 72))
+    layers = select_layers(table, ["18", "20", "22"], operators=["depthwise", "pointwise"])
+
+Convolutions are numbered in order of execution; a pointwise convolution that takes up a depthwise one's result shares
+its number. For a ResNet-26 this gives the numbers 1 to 25 of method, part A.2; it works for any network.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dissect.observe import TapError
+
+TapPoint = Literal["conv", "bn", "relu"]
+"""Where a convolution is tapped: its own output, after the BatchNorm that follows, or after the activation after that."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One tappable module. `label` groups a depthwise and a pointwise layer: the convolution's number, else the module's
+    name. `shape` is the (U, h, w) of its output, None where that is no map; `fires` counts calls in a forward pass."""
+
+    module: str
+    operator: str
+    label: str
+    shape: tuple[int, int, int] | None
+    fires: int
+    output: str
+    followers: tuple[tuple[TapPoint, str], ...] = ()
+
+    @property
+    def n_units(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    @property
+    def n_positions(self) -> int:
+        return self.shape[1] * self.shape[2] if self.shape else 0
+
+
+def list_layers(model: nn.Module, input_size: tuple[int, int]) -> list[Layer]:
+    """Every module that fires in a forward pass over one image of the given (H, W), in order of completion."""
+    calls = _record(model, input_size)
+    labels = _number_convolutions(calls)
+    fires = {call.name: sum(other.name == call.name for other in calls) for call in calls}
+    layers = {}
+    for call in calls:
+        layers.setdefault(
+            call.name,
+            Layer(
+                call.name, _operator(call.module), labels.get(call.name, call.name), call.map_shape, fires[call.name],
+                call.described, _followers(call, calls) if call.name in labels else (),
+            ),
+        )  # fmt: skip
+    return list(layers.values())
+
+
+def select_layers(
+    table: Sequence[Layer], wanted: Sequence[str], operators: Sequence[str] | None = None, tap: TapPoint = "conv"
+) -> list[Layer]:
+    """The layers that `wanted` names by number, module name or glob, in the order named, each once.
+
+    operators: keep only these. tap: where numbered convolutions are tapped; one that nothing of the kind follows (a
+    depthwise convolution with no BatchNorm) is tapped at its own output, and `module` says so.
+    Raises `TapError`, offering the nearest names.
+    """
+    chosen: list[Layer] = []
+    for pattern in wanted:
+        matches = [layer for layer in _matching(table, pattern) if not operators or layer.operator in operators]
+        if not matches:
+            found = sorted({layer.operator for layer in _matching(table, pattern)})
+            raise TapError(
+                f"Layer {pattern!r} has no operator {' or '.join(operators or ())}; it has {', '.join(found)}."
+            )
+        chosen += [layer for layer in matches if layer not in chosen]
+    for layer in chosen:
+        if layer.fires != 1:
+            raise TapError(
+                f"Layer {layer.module!r} fires {layer.fires} times a forward pass: tap a module inside or around it."
+            )
+        if layer.shape is None:
+            raise TapError(
+                f"Layer {layer.module!r} gives {layer.output}, not an activation map (B, U, h, w): "
+                f"tap a layer before pooling or flattening; `dissect layers` lists those that fit."
+            )
+    by_name = {layer.module: layer for layer in table}
+    return [_tapped_at(layer, tap, by_name) for layer in chosen]
+
+
+def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
+    if pattern.isdigit():
+        numbered = [layer for layer in table if layer.label == pattern and layer.module != pattern]
+        if numbered:
+            return numbered
+        numbers = [int(layer.label) for layer in table if layer.label.isdigit() and layer.label != layer.module]
+        if numbers:
+            raise TapError(f"There is no convolution {pattern}; this network's are numbered 1 to {max(numbers)}.")
+    exact = [layer for layer in table if layer.module == pattern]
+    if exact:
+        return exact
+    globbed = [layer for layer in table if fnmatch.fnmatchcase(layer.module, pattern)]
+    maps = [layer for layer in globbed if layer.shape is not None and layer.fires == 1]
+    if globbed:
+        return maps or globbed
+    near = difflib.get_close_matches(pattern, [layer.module for layer in table], 4, 0.4)
+    hint = f"nearest: {', '.join(near)}" if near else "list its layers with `dissect layers`"
+    raise TapError(f"No layer of the network is called {pattern!r}, or none fires; {hint}.")
+
+
+def _tapped_at(layer: Layer, tap: TapPoint, by_name: dict[str, Layer]) -> Layer:
+    module = layer.module
+    for point, follower in layer.followers:
+        module = follower
+        if point == tap:
+            break
+    if tap == "conv" or module == layer.module:
+        return layer
+    return replace(layer, module=module, shape=by_name[module].shape)
+
+
+@dataclass(frozen=True)
+class _Call:
+    name: str
+    module: nn.Module
+    taken: Tensor | None
+    given: object
+
+    @property
+    def map_shape(self) -> tuple[int, int, int] | None:
+        given = self.given
+        if isinstance(given, Tensor) and given.ndim == 4 and given.is_floating_point():
+            return tuple(given.shape[1:])
+        return None
+
+    @property
+    def described(self) -> str:
+        given = self.given
+        return f"a tensor of shape {tuple(given.shape)}" if isinstance(given, Tensor) else f"a {type(given).__name__}"
+
+
+def _record(model: nn.Module, input_size: tuple[int, int]) -> list[_Call]:
+    calls: list[_Call] = []
+
+    def hook(name: str):
+        def record(module: nn.Module, inputs: tuple, output: object) -> None:
+            taken = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+            calls.append(_Call(name, module, taken, output))
+
+        return record
+
+    modes = [(module, module.training) for module in model.modules()]
+    handles = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    try:
+        model.eval()
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, *input_size, device=device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes:
+            module.training = training
+    return calls
+
+
+def _operator(module: nn.Module) -> str:
+    if not isinstance(module, nn.Conv2d):
+        return type(module).__name__.lower()
+    if module.groups == module.in_channels and (module.groups > 1 or module.out_channels == 1):
+        return "depthwise"
+    return "pointwise" if module.kernel_size == (1, 1) and module.groups == 1 else "conv"
+
+
+def _number_convolutions(calls: Sequence[_Call]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    number, waiting = 0, None  # `waiting`: the shape of a depthwise result that no pointwise has taken up yet
+    for call in calls:
+        # A convolution on a 1 x 1 map belongs to a squeeze-and-excitation branch or a head, not to the trunk.
+        if not isinstance(call.module, nn.Conv2d) or call.map_shape is None or call.map_shape[1:] == (1, 1):
+            continue
+        kind = _operator(call.module)
+        follows = kind == "pointwise" and call.taken is not None and tuple(call.taken.shape[1:]) == waiting
+        number += not follows
+        labels.setdefault(call.name, str(number))
+        waiting = call.map_shape if kind == "depthwise" else None
+    return labels
+
+
+def _followers(call: _Call, calls: Sequence[_Call]) -> tuple[tuple[TapPoint, str], ...]:
+    """The BatchNorm that takes this very result, and the activation that takes that one's."""
+    found: list[tuple[TapPoint, str]] = []
+    given = call.given
+    kinds: tuple[tuple[TapPoint, tuple[type, ...]], ...] = (
+        ("bn", (nn.BatchNorm2d, nn.GroupNorm)),
+        ("relu", (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.LeakyReLU, nn.ELU)),
+    )
+    for point, types in kinds:
+        taker = next((c for c in calls if c.taken is given and isinstance(c.module, types)), None)
+        if taker:
+            found.append((point, taker.name))
+            given = taker.given
+    return tuple(found)

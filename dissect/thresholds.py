@@ -1,0 +1,94 @@
+"""The exact threshold of every unit, from one pass over its activations.
+
+    tail = UpperTail(n_units=512, n_values=400 * 81, level=0.995)
+    tail.add(maps, units)                     # any order, any number of times
+    threshold = tail.quantile(n_values)       # == numpy.quantile(all activations of the unit, 0.995), to the last bit
+
+Only the m largest values of a unit can matter, m = n - floor(level * (n - 1)). The m-th largest so far never falls as
+values come in, so it is a safe lower bound of the final threshold (`bound`): what does not exceed it can be dropped.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from data_prep.formats import UserError
+
+
+def tail_size(n_values: int, level: float) -> int:
+    """How many of the largest of `n_values` values decide their `level` quantile (method `linear`)."""
+    return n_values - math.floor((n_values - 1) * level)
+
+
+class UpperTail:
+    """The largest activations of every unit of a layer. Merges by pooling values: any split, any order, same bits.
+
+    n_values: the number of activations a unit will show, or more: a bound fixed too low would lose values.
+    """
+
+    def __init__(self, n_units: int, n_values: int, level: float) -> None:
+        self.level = level
+        self.keep = tail_size(n_values, level)
+        slack = max(self.keep // 4, 256)
+        self.values = np.empty((n_units, self.keep + slack), np.float32)
+        self.count = np.zeros(n_units, np.int64)
+        self.bound = np.full(n_units, -np.inf, np.float32)
+
+    @staticmethod
+    def bytes_needed(n_units: int, n_values: int, level: float) -> int:
+        keep = tail_size(n_values, level)
+        return n_units * (keep + max(keep // 4, 256)) * 4
+
+    def add(self, maps: np.ndarray, units: np.ndarray) -> None:
+        """maps: (n, h, w) float32, one map each of the units (n,). Maps that lie below `bound` may be left out."""
+        _push(
+            maps.reshape(len(maps), maps[0].size if len(maps) else 0),
+            units,
+            self.values,
+            self.count,
+            self.bound,
+            self.keep,
+        )
+
+    def merge(self, other: UpperTail) -> None:
+        """Pool with another tail of the same units, made for the same number of values."""
+        if (other.keep, len(other.count)) != (self.keep, len(self.count)):
+            raise ValueError(f"Tails of {self.keep} and {other.keep} values cannot be pooled.")
+        for unit, count in enumerate(other.count):
+            self.add(other.values[None, unit, :count], np.array([unit]))
+
+    def quantile(self, n_values: int) -> np.ndarray:
+        """The threshold of every unit over `n_values` activations: (U,) float32, as `numpy.quantile` rounds it."""
+        keep = tail_size(n_values, self.level)
+        if keep > self.keep or (n_values and self.count.min() < keep):
+            raise UserError(
+                f"A tail of {self.keep} values with at least {self.count.min()} filled cannot give the quantile of "
+                f"{n_values} activations: it was made for fewer, or not all were added."
+            )
+        position = (n_values - 1) * self.level
+        largest = np.empty((2, len(self.count)), np.float32)  # the order statistics either side of the position
+        for unit, count in enumerate(self.count):
+            lower, upper = count - keep, min(count - keep + 1, count - 1)
+            ordered = np.partition(self.values[unit, :count], (lower, upper))
+            largest[:, unit] = ordered[lower], ordered[upper]
+        # numpy interpolates between the two itself: its rounding, not a copy of it.
+        return np.quantile(largest, position - math.floor(position), axis=0).astype(np.float32)
+
+
+@numba.njit(nogil=True, cache=True)
+def _push(maps, units, values, count, bound, keep):  # pragma: no cover - compiled
+    capacity = values.shape[1]
+    for n in range(maps.shape[0]):
+        unit = units[n]
+        for value in maps[n]:
+            if value > bound[unit]:
+                values[unit, count[unit]] = value
+                count[unit] += 1
+                if count[unit] == capacity:
+                    ordered = np.partition(values[unit], capacity - keep)
+                    values[unit, :keep] = ordered[capacity - keep :]
+                    count[unit] = keep
+                    bound[unit] = ordered[capacity - keep]

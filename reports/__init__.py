@@ -1,0 +1,1 @@
+"""Figures and pages from a finished run folder. Needs no model and no torch."""
