@@ -44,6 +44,7 @@ class Broden:
     def __init__(self, tables: Tables, split: str | None, categories: Sequence[str]):
         self.name = tables.root.resolve().name
         self.root = tables.root
+        self.image_root = (tables.root / "images").resolve()
         self.split = split
         self.categories = tuple(categories)
         self.rows = [row for row in tables.rows if split is None or row.record.split == split]

@@ -71,11 +71,12 @@ class ImageLabels:
 class LabelledImages(Protocol):
     """A densely labelled set of images: what `dissect` needs of it, whoever reads the files.
 
-    `concepts` are sorted by label number, then by the order of `categories`; that order settles ties.
+    `concepts` are sorted by label number, then by the order of `categories`; that order settles ties. The names of
+    `images` are relative to `image_root`.
     """
 
     name: str
-    root: Path
+    image_root: Path
     categories: Sequence[str]
     concepts: Sequence[Concept]
     images: Sequence[ImageRecord]

@@ -76,7 +76,8 @@ class Candidates:
                 self.spill()
 
     def drop_below(self, bounds: Sequence[np.ndarray]) -> None:
-        self.in_memory = [(images, _passing(batch, bounds)) for images, batch in self.in_memory]
+        for n, (images, batch) in enumerate(self.in_memory):  # one at a time: old and new never stand side by side
+            self.in_memory[n] = (images, _passing(batch, bounds))
         self.n_bytes = sum(_n_bytes(batch) for _, batch in self.in_memory)
 
     def spill(self) -> None:

@@ -45,9 +45,9 @@ class Execution:
     """How the work is done; none of it decides the result. memory: bytes for tails and candidates together."""
 
     device: str = "cpu"
-    batch_size: int = 32
+    batch_size: int = 8
     workers: int = 2
-    memory: int = 3 * 2**28
+    memory: int = 2**29
     on_bad_image: Literal["skip", "fail"] = "fail"
     checkpoint_every: float = 120.0
 

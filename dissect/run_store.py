@@ -10,7 +10,7 @@ A finished folder holds
     units.csv            one row a unit: UNIT_COLUMNS; `unit` is 0-based
     concepts.csv         one row a concept: CONCEPT_COLUMNS
     unit_category.csv    one row a (unit, category): the best concept of each category, with its integer counts
-    images.csv           one row an image used: `image` (position in the run), `name`, `split`
+    images.csv           one row an image used: `image` (its row here), `name`, `split`
     counts/NETWORK.npz   intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64
     strongest/NETWORK.npz  the strongest images of every unit with their masks: see `Strongest`
     DONE                 written last; a folder without it is not a result

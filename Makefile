@@ -1,0 +1,34 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`. Both may be run again at any time.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := runs/demo
+
+.PHONY: demo test test-all lint benchmark clean
+
+# Installed once, and again whenever the requirements change.
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test,zoo]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/dissect run --layers 18 20 22 --out $(RUN)
+	@echo "Open $(CURDIR)/$(RUN)/report.html in a browser."
+
+test: $(VENV)/installed lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Whole-run time against a bare forward pass; needs a label set: make benchmark DATA=path/to/broden
+benchmark: $(VENV)/installed
+	$(BIN)/python benchmarks/whole_run.py --data $(DATA)
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

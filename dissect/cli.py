@@ -1,0 +1,367 @@
+"""The command `dissect`: run, layers, report, export."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from data_prep.formats import UserError
+
+if TYPE_CHECKING:
+    from dissect.models import Network
+    from dissect.run_store import Run
+
+EXAMPLES = {
+    "run": "dissect run efficientnet_lite0 --layers 18 24 30 --data path/to/broden --out runs/lite0",
+    "layers": "dissect layers mdl:separable",
+    "report": "dissect report runs/embedded-separable-18-20-22",
+    "export": "dissect export runs/embedded-separable-18-20-22 --out tally",
+}
+DEFAULT_NETWORK = "mdl:separable"
+
+
+def run(
+    networks: tyro.conf.Positional[tuple[str, ...]] = (DEFAULT_NETWORK,),
+    /,
+    layers: tuple[str, ...] = ("18", "20", "22"),
+    ops: tuple[Literal["depthwise", "pointwise", "conv"], ...] = (),
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    weights: tuple[Path, ...] = (),
+    names: tuple[str, ...] = (),
+    domains: tuple[str, ...] = (),
+    quantile: float = 0.995,
+    iou_cut: float = 0.04,
+    tap: Literal["conv", "bn", "relu"] = "conv",
+    upsample: Literal["half-pixel", "receptive-field"] = "half-pixel",
+    union: Literal["category", "all-images", "touched"] = "category",
+    categories: tuple[str, ...] = (),
+    split: str | None = None,
+    image_size: tuple[int, ...] = (),
+    mean: tuple[float, float, float] | None = None,
+    std: tuple[float, float, float] | None = None,
+    strongest: int = 8,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int = 8,
+    workers: int = 2,
+    memory: float = 0.5,
+    on_bad_image: Literal["skip", "fail"] = "fail",
+    overwrite: bool = False,
+) -> int:
+    """Find the concept that each unit of the chosen layers detects, and write tables, figures and a report.
+
+    With nothing but --layers it dissects the separable ResNet-26 on the embedded miniature Broden.
+
+    Args:
+        networks: Networks by name: mdl:separable, mdl:plain, efficientnet_lite0, torchvision:NAME, timm:NAME,
+            package.module:factory or path/to/file.py:factory; arguments after commas, as in mdl:separable,width=32.
+        layers: Convolution numbers, module names or globs; `dissect layers NETWORK` lists them.
+        ops: Keep only layers with these operators.
+        data: A label set in the Broden layout; the embedded one if not given.
+        out: The run folder; runs/DATA-NETWORKS-LAYERS if not given.
+        weights: A safetensors file or state dict for each network, in their order.
+        names: A name for each network, in the tables and figures.
+        domains: The visual domain each network was trained on, in the tables and figures.
+        quantile: Level of the threshold: 0.995 keeps the top 0.5 % of a unit's activations.
+        iou_cut: A unit is a detector if its best IoU is above this.
+        tap: Where convolutions are tapped: their output, after the BatchNorm that follows, or after the ReLU after that.
+        upsample: Half-pixel centres, or cells anchored at the centres of their receptive fields.
+        union: Images in which a mask's area counts: those with the concept's category, all, or those it touches.
+        categories: Use only these label categories.
+        split: Use only this split of the data, such as val.
+        image_size: Side, or height and width, that images are resized to; the network's own if not given.
+        mean: Mean of red, green and blue in 0..1 that images are normalised by; the network's own if not given.
+        std: Standard deviation likewise.
+        strongest: Strongest images kept for each unit.
+        seed: Seed of untrained networks.
+        device: cpu, cuda, cuda:N, or auto.
+        batch_size: Images a forward pass; on a CPU a small batch is the fast one.
+        workers: Threads that read images and count.
+        memory: GiB for activations that wait for their threshold; past it they go to the run folder's disk.
+        on_bad_image: What to do with an image or label map that cannot be used.
+        overwrite: Replace a run folder made with other settings.
+    """
+    # Drawing the embedded set forks processes, so it comes before anything that starts threads.
+    label_root, label_name = (data, None) if data else (_embedded(), "embedded")
+
+    from data_prep.broden import open_broden
+    from dissect import run as runs
+    from dissect.engine import Execution
+    from dissect.settings import Settings
+
+    settings = Settings(quantile, iou_cut, tap, upsample, union, split, categories or None, strongest)
+    execution = Execution(
+        _device(device), _at_least_one("--batch-size", batch_size), _at_least_one("--workers", workers),
+        int(memory * 2**30), on_bad_image,
+    )  # fmt: skip
+    label_set = open_broden(label_root, split, settings.categories)
+    label_set.name = label_name or label_set.name
+    loaded = _load(networks, weights, names, domains, image_size, mean, std, seed)
+    folder = out or Path("runs") / "-".join(
+        [label_set.name, *(network.name for network in loaded), *map(_slug, layers)]
+    )
+    if overwrite and (folder / "run.json").exists():
+        shutil.rmtree(folder)
+    command = shlex.join(["dissect", *sys.argv[1:]])
+    was_done = (folder / "DONE").exists()
+    with _progress() as progress:
+        runs.run(loaded, label_set, layers, settings, folder, ops or None, execution, progress, seed, command)
+    if was_done:
+        print(f"{folder} was already finished with these settings; --overwrite makes it anew.")
+    for network in loaded:
+        if network.note:
+            print(f"note: {network.note}")
+    return report(folder)
+
+
+def layers(
+    network: tyro.conf.Positional[str] = DEFAULT_NETWORK, everything: bool = False, image_size: tuple[int, ...] = ()
+) -> int:
+    """List the layers of a network that can be tapped, with the numbers and names by which --layers takes them.
+
+    Args:
+        network: A network by name, as in `dissect run`.
+        everything: List every module that fires, not only convolutions.
+        image_size: Side, or height and width, of the input; the network's own if not given.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from dissect.layers import list_layers
+
+    loaded = _load((network,), (), (), (), image_size, None, None, 0)[0]
+    table = Table("number", "operator", "module", "units", "map", box=None, pad_edge=False)
+    for layer in list_layers(loaded.model, loaded.input_size):
+        numbered = layer.label if layer.label != layer.module else ""
+        if numbered or everything:
+            size = f"{layer.shape[1]} x {layer.shape[2]}" if layer.shape else f"none: {layer.output}"
+            table.add_row(numbered, layer.operator, layer.module, str(layer.n_units or ""), size)
+    Console(soft_wrap=True).print(table)
+    return 0
+
+
+def report(folder: tyro.conf.Positional[Path]) -> int:
+    """Draw the figures and the report of a finished run folder anew, and print its short table.
+
+    Args:
+        folder: A run folder.
+    """
+    from dissect.run_store import open_run
+    from reports.page import write_report
+
+    finished = open_run(folder)
+    page = write_report(folder)
+    _print_summary(finished)
+    print(f"report: {page}")
+    return 0
+
+
+def export(
+    folder: tyro.conf.Positional[Path], out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("tally")
+) -> int:
+    """Write NetDissect's tally.csv for every layer of a finished run.
+
+    Args:
+        folder: A run folder.
+        out: Where the files go: DIR/NETWORK/LAYER-OPERATOR/tally.csv.
+    """
+    from dissect.netdissect_tally import export_tally
+    from dissect.run_store import open_run
+
+    for path in export_tally(open_run(folder), out):
+        print(path)
+    return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"run": run, "layers": layers, "report": report, "export": export}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command. Exit status: 0 done, 2 something the user can mend, 130 interrupted."""
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        sys.exit(
+            tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                prog="dissect",
+                description="Which concepts do the units of a network detect? Network dissection (Bau et al. 2017).",
+                args=args,
+            )
+        )
+    except UserError as error:
+        sys.exit(_fail(str(error)))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.exit(_fail(_explain(error)))
+    except KeyboardInterrupt:
+        print("interrupted: no result was written; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+    except SystemExit as done:
+        if not done.code and {"-h", "--help"} & set(args):
+            print(f"\nexample:\n  {EXAMPLES.get(args[0], EXAMPLES['run'])}")
+        raise
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _explain(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk of {error.filename or 'the run folder'} is full: free some space and run the same command again to go on."
+    return f"{error.filename or 'A file'} cannot be used ({error.strerror}): mend that, or choose another folder with --out."
+
+
+def _embedded() -> Path:
+    """The embedded miniature Broden, drawn first where it is not there yet."""
+    from data_prep.mini_broden import ensure
+
+    return ensure()
+
+
+def _load(
+    specs: Sequence[str],
+    weights: Sequence[Path],
+    names: Sequence[str],
+    domains: Sequence[str],
+    image_size: Sequence[int],
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
+    seed: int,
+) -> list[Network]:
+    """The networks, each with what the options say of it."""
+    from dissect.models import load_network
+
+    for option, values in (("--weights", weights), ("--names", names), ("--domains", domains)):
+        if values and len(values) != len(specs):
+            raise UserError(
+                f"{option} has {len(values)} values for {len(specs)} networks: give one for each, in their order."
+            )
+    if len(image_size) not in (0, 1, 2) or any(side < 1 for side in image_size):
+        raise UserError(
+            f"--image-size is {' '.join(map(str, image_size))}; give one side, or height and width, in pixels."
+        )
+    builders = {"mdl": lambda name, **arguments: _mdl_network(name, **{"seed": seed, **arguments})}
+    networks = []
+    for n, spec in enumerate(specs):
+        network = load_network(spec, weights[n] if weights else None, names[n] if names else None, builders)
+        wishes = {
+            "domain": domains[n] if domains else network.domain,
+            "input_size": (image_size[0], image_size[-1]) if image_size else network.input_size,
+            "mean": mean or network.mean,
+            "std": std or network.std,
+        }
+        networks.append(replace(network, **wishes))
+    return networks
+
+
+def _mdl_network(name: str, **arguments: object) -> Network:
+    """`mdl:separable` and `mdl:plain`, which until trained weights ship are seeded and untrained."""
+    from dissect.models import ModelError, Network
+    from mdl.resnet26 import plain_resnet26, separable_resnet26
+
+    builders = {"separable": separable_resnet26, "plain": plain_resnet26}
+    if name not in builders:
+        raise ModelError(f"mdl has no network {name!r}; it has {', '.join(builders)}.")
+    arguments = {"n_classes": arguments.pop("classes", 1000), **arguments}
+    try:
+        model = builders[name](**arguments)
+    except TypeError as error:
+        raise ModelError(f"mdl:{name} takes the arguments width, classes and seed ({error}).") from None
+    note = (
+        f"The network `{name}` is untrained (random weights from seed {arguments['seed']}): its detectors show what chance "
+        f"gives, not what training learns. Give trained weights with --weights."
+    )
+    return Network(name, "", model, (72, 72), trained=False, domain="untrained", note=note)
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise UserError(f"--device is {wanted!r}; it must be cpu, cuda, cuda:N or auto.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"--device is {wanted!r}; it must be cpu, cuda, cuda:N or auto.")
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
+        raise UserError(
+            f"--device is {wanted!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices: use --device cpu."
+        )
+    return wanted
+
+
+def _at_least_one(option: str, value: int) -> int:
+    if value < 1:
+        raise UserError(f"{option} is {value}; it must be at least 1.")
+    return value
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A line a stage, with time left; on a terminal only."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(f"{stage:<10}", total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+def _print_summary(finished: Run) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dissect.summary import summary
+
+    table = Table(
+        "network", "layer", "operator", "units", "detectors", "share", "unique", "dead", box=None, pad_edge=False,
+        title=f"detectors: best IoU > {finished.info['settings']['iou_cut']}; unique: distinct concepts among them",
+        title_justify="left",
+    )  # fmt: skip
+    for row in summary(finished).itertuples():
+        table.add_row(
+            row.network, row.layer, row.operator, str(row.n_units), str(row.n_detectors), f"{row.detector_share:.1%}",
+            str(row.n_unique), str(row.n_dead),
+        )  # fmt: skip
+    Console(soft_wrap=True).print(table)
+
+
+if __name__ == "__main__":
+    main()

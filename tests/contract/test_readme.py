@@ -1,0 +1,52 @@
+"""What the README tells a newcomer to type works as it stands there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(console|python)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+SNIPPETS = [text for kind, text in BLOCKS if kind == "python"]
+ZOO = importlib.util.find_spec("efficientnet_lite_pytorch") is not None
+
+
+def _run(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_the_two_commands_are_make_targets() -> None:
+    targets = [line.split()[1] for line in COMMANDS if line.startswith("make ")]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert targets == ["demo", "test"]
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_commands_run_in_order(tmp_path: Path) -> None:
+    """One test, since later commands use what earlier ones leave."""
+    programs = {"dissect": "dissect.cli", "data-prep": "data_prep.cli", "mdl": "mdl.cli"}
+    ran = []
+    for line in COMMANDS:
+        program, *rest = line.split()
+        if program == "make" or ("efficientnet_lite0" in rest and not ZOO):
+            continue
+        done = _run([sys.executable, "-m", programs[program], *rest], tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        ran.append(program)
+    assert set(ran) == set(programs)
+    assert (tmp_path / "runs/embedded-separable-18-20-22/report.html").exists()
+    assert len(list((tmp_path / "tally").rglob("tally.csv"))) == 6
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_snippets_run(snippet: str, tmp_path: Path) -> None:
+    done = _run([sys.executable, "-c", snippet + "\nprint(len(units))"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) > 0
