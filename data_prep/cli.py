@@ -46,11 +46,9 @@ def embedded(out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None) -
     """
     from data_prep import mini_broden
 
-    if out is None:
-        print(mini_broden.ensure())
-    else:
-        with _progress("drawing images") as progress:
-            print(mini_broden.make(out, progress=progress))
+    with _progress("drawing images") as progress:
+        root = mini_broden.ensure(progress=progress) if out is None else mini_broden.make(out, progress=progress)
+    print(root)
     return 0
 
 
@@ -84,9 +82,9 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all)
+        yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all, refresh=True)
 
 
 def _print_report(report: CheckReport) -> None:

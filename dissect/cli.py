@@ -220,15 +220,17 @@ def _fail(sentence: str) -> int:
 
 def _explain(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk of {error.filename or 'the run folder'} is full: free some space and run the same command again to go on."
-    return f"{error.filename or 'A file'} cannot be used ({error.strerror}): mend that, or choose another folder with --out."
+        where = error.filename or "the run folder"
+        return f"The disk of {where} is full: free some space and run the same command again to go on."
+    return f"{error.filename or 'A file'} cannot be used ({error.strerror}): mend that, or choose another with --out."
 
 
 def _embedded() -> Path:
     """The embedded miniature Broden, drawn first where it is not there yet."""
     from data_prep.mini_broden import ensure
 
-    return ensure()
+    with _progress() as progress:
+        return ensure(progress=lambda done, total: progress("drawing", done, total))
 
 
 def _load(
@@ -281,7 +283,7 @@ def _mdl_network(name: str, **arguments: object) -> Network:
     except TypeError as error:
         raise ModelError(f"mdl:{name} takes the arguments width, classes and seed ({error}).") from None
     note = (
-        f"The network `{name}` is untrained (random weights from seed {arguments['seed']}): its detectors show what chance "
+        f"The network {name} is untrained (random weights from seed {arguments['seed']}): its detectors show what chance "
         f"gives, not what training learns. Give trained weights with --weights."
     )
     return Network(name, "", model, (72, 72), trained=False, domain="untrained", note=note)
@@ -333,13 +335,14 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
     )  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    # No refreshing thread: the embedded set is drawn by forked processes, and a fork beside a thread may hang.
+    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as bars:
         tasks = {}
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(f"{stage:<10}", total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+            bars.update(tasks[stage], completed=done, total=total, refresh=True)
 
         yield update
 

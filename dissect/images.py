@@ -9,10 +9,12 @@ An image counts only if it and its label maps can be used: both are read, and ch
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,6 +23,9 @@ from PIL import Image
 from data_prep.formats import BadImageError, ImageLabels, LabelledImages, UserError
 
 LABEL_CACHE_BYTES = 256 * 2**20
+
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises where a file is not the image that it should be."""
 
 
 class ImageReader:
@@ -105,7 +110,7 @@ class LabelCache:
         return ImageLabels(np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape), plane_category, whole_image)
 
 
-def read_image(path, size: tuple[int, int]) -> np.ndarray:
+def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 RGB; an image of another size is resized bilinearly, aspect ratio and all, to `size` = (H, W).
 
     Raises `BadImageError` where the file is missing, truncated, or holds no 8-bit picture.
@@ -120,7 +125,7 @@ def read_image(path, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(image)
     except FileNotFoundError:
         raise BadImageError(f"{path} is missing: restore it, or skip such images with --on-bad-image skip.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except _PILLOW_ERRORS as error:
         raise BadImageError(
             f"{path} cannot be read ({error}): restore it, or skip it with --on-bad-image skip."
         ) from error

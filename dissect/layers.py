@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dissect.observe import TapError
+from dissect.observe import TapError, forward
 
 TapPoint = Literal["conv", "bn", "relu"]
 """Where a convolution is tapped: its own output, after the BatchNorm that follows, or after the activation after that."""
@@ -26,8 +27,9 @@ TapPoint = Literal["conv", "bn", "relu"]
 
 @dataclass(frozen=True)
 class Layer:
-    """One tappable module. `label` groups a depthwise and a pointwise layer: the convolution's number, else the module's
-    name. `shape` is the (U, h, w) of its output, None where that is no map; `fires` counts calls in a forward pass."""
+    """One tappable module. `label` groups a depthwise and a pointwise layer: the convolution's number where it is
+    `numbered`, else the module's name. `shape` is the (U, h, w) of its output, None where that is no map; `fires` counts
+    calls in a forward pass."""
 
     module: str
     operator: str
@@ -36,6 +38,7 @@ class Layer:
     fires: int
     output: str
     followers: tuple[tuple[TapPoint, str], ...] = ()
+    numbered: bool = False
 
     @property
     def n_units(self) -> int:
@@ -50,14 +53,14 @@ def list_layers(model: nn.Module, input_size: tuple[int, int]) -> list[Layer]:
     """Every module that fires in a forward pass over one image of the given (H, W), in order of completion."""
     calls = _record(model, input_size)
     labels = _number_convolutions(calls)
-    fires = {call.name: sum(other.name == call.name for other in calls) for call in calls}
+    fires = Counter(call.name for call in calls)
     layers = {}
     for call in calls:
         layers.setdefault(
             call.name,
             Layer(
                 call.name, _operator(call.module), labels.get(call.name, call.name), call.map_shape, fires[call.name],
-                call.described, _followers(call, calls) if call.name in labels else (),
+                call.described, _followers(call, calls) if call.name in labels else (), call.name in labels,
             ),
         )  # fmt: skip
     return list(layers.values())
@@ -69,7 +72,8 @@ def select_layers(
     """The layers that `wanted` names by number, module name or glob, in the order named, each once.
 
     operators: keep only these. tap: where numbered convolutions are tapped; one that nothing of the kind follows (a
-    depthwise convolution with no BatchNorm) is tapped at its own output, and `module` says so.
+    depthwise convolution with no BatchNorm, a BatchNorm whose result is first added to a shortcut) is tapped at the
+    last point before, and `module` says which that is.
     Raises `TapError`, offering the nearest names.
     """
     chosen: list[Layer] = []
@@ -81,7 +85,9 @@ def select_layers(
                 f"Layer {pattern!r} has no operator {' or '.join(operators or ())}; it has {', '.join(found)}."
             )
         chosen += [layer for layer in matches if layer not in chosen]
-    for layer in chosen:
+    by_name = {layer.module: layer for layer in table}
+    tapped = [_tapped_at(layer, tap, by_name) for layer in chosen]
+    for layer in tapped:
         if layer.fires != 1:
             raise TapError(
                 f"Layer {layer.module!r} fires {layer.fires} times a forward pass: tap a module inside or around it."
@@ -91,16 +97,15 @@ def select_layers(
                 f"Layer {layer.module!r} gives {layer.output}, not an activation map (B, U, h, w): "
                 f"tap a layer before pooling or flattening; `dissect layers` lists those that fit."
             )
-    by_name = {layer.module: layer for layer in table}
-    return [_tapped_at(layer, tap, by_name) for layer in chosen]
+    return tapped
 
 
 def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
     if pattern.isdigit():
-        numbered = [layer for layer in table if layer.label == pattern and layer.module != pattern]
+        numbered = [layer for layer in table if layer.numbered and layer.label == pattern]
         if numbered:
             return numbered
-        numbers = [int(layer.label) for layer in table if layer.label.isdigit() and layer.label != layer.module]
+        numbers = [int(layer.label) for layer in table if layer.numbered]
         if numbers:
             raise TapError(f"There is no convolution {pattern}; this network's are numbered 1 to {max(numbers)}.")
     exact = [layer for layer in table if layer.module == pattern]
@@ -116,14 +121,12 @@ def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
 
 
 def _tapped_at(layer: Layer, tap: TapPoint, by_name: dict[str, Layer]) -> Layer:
-    module = layer.module
-    for point, follower in layer.followers:
-        module = follower
-        if point == tap:
-            break
-    if tap == "conv" or module == layer.module:
+    followers = dict(layer.followers)
+    module = followers.get(tap) or (followers.get("bn") if tap == "relu" else None)
+    if module is None:
         return layer
-    return replace(layer, module=module, shape=by_name[module].shape)
+    at = by_name[module]
+    return replace(layer, module=module, shape=at.shape, fires=at.fires, output=at.output)
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,7 @@ def _record(model: nn.Module, input_size: tuple[int, int]) -> list[_Call]:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         model.eval()
-        with torch.inference_mode():
-            model(torch.zeros(1, 3, *input_size, device=device))
+        forward(model, torch.zeros(1, 3, *input_size, device=device))
     finally:
         for handle in handles:
             handle.remove()
@@ -186,10 +188,12 @@ def _number_convolutions(calls: Sequence[_Call]) -> dict[str, str]:
         # A convolution on a 1 x 1 map belongs to a squeeze-and-excitation branch or a head, not to the trunk.
         if not isinstance(call.module, nn.Conv2d) or call.map_shape is None or call.map_shape[1:] == (1, 1):
             continue
+        if call.name in labels:
+            continue  # a convolution that fires again keeps the number it has
         kind = _operator(call.module)
         follows = kind == "pointwise" and call.taken is not None and tuple(call.taken.shape[1:]) == waiting
         number += not follows
-        labels.setdefault(call.name, str(number))
+        labels[call.name] = str(number)
         waiting = call.map_shape if kind == "depthwise" else None
     return labels
 
@@ -204,7 +208,10 @@ def _followers(call: _Call, calls: Sequence[_Call]) -> tuple[tuple[TapPoint, str
     )
     for point, types in kinds:
         taker = next((c for c in calls if c.taken is given and isinstance(c.module, types)), None)
-        if taker:
-            found.append((point, taker.name))
-            given = taker.given
+        if taker is None:
+            continue
+        if any(not isinstance(child, nn.Identity) for child in taker.module.children()):
+            return (("relu", taker.name),)  # a BatchNorm with its activation inside, as in timm
+        found.append((point, taker.name))
+        given = taker.given
     return tuple(found)

@@ -8,7 +8,7 @@
     package.module:factory              any callable that returns an nn.Module
     path/to/file.py:factory             the same, from a file
 
-A factory, or the module that it returns, may carry `input_size` (H, W), `mean` and `std`.
+A factory, or the module that it returns, may carry tuples `input_size` (H, W), `mean` and `std`.
 """
 
 from __future__ import annotations
@@ -77,42 +77,54 @@ Builder = Callable[..., Network]
 
 
 def load_network(
-    spec: str, weights: str | Path | None = None, name: str | None = None, builders: Mapping[str, Builder] | None = None
+    spec: str,
+    weights: str | Path | None = None,
+    name: str | None = None,
+    builders: Mapping[str, Builder] | None = None,
+    seed: int = 0,
 ) -> Network:
     """The network that `spec` names, with the weights of a file if one is given, in evaluation mode.
 
-    builders: prefix -> function from (name, **arguments) to a `Network`. Raises `ModelError`.
+    builders: prefix -> function from (name, **arguments) to a `Network`. seed: decides weights that are drawn at random;
+    torch's global random state is left as it was. Raises `ModelError`.
     """
-    body, arguments = _parse(spec)
-    prefix, _, rest = body.rpartition(":")
-    if prefix in (builders or {}):
-        network = builders[prefix](rest, **arguments)
-    elif prefix == "torchvision":
-        network = _torchvision(rest, arguments)
-    elif prefix == "timm":
-        network = _timm(rest, arguments)
-    elif body == "efficientnet_lite0":
-        network = _efficientnet_lite0()
-    elif prefix:
-        network = _from_factory(prefix, rest, arguments)
-    else:
-        known = [
-            "efficientnet_lite0",
-            *(f"{prefix}:NAME" for prefix in ("mdl", "torchvision", "timm")),
-            "package.module:factory",
-        ]
-        raise ModelError(f"There is no network {spec!r}; name one as {', '.join(known)} or path/to/file.py:factory.")
-    name = name or re.sub(r"[^A-Za-z0-9._-]+", "_", network.name).strip("._") or "network"
+    if not 0 <= seed < 2**63:
+        raise ModelError(f"The seed is {seed}; it must lie in 0..2^63 - 1.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _build(spec, builders or {})
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "_", network.name).strip("._-") or "network"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ModelError(
-            f"The network name {name!r} must be made of letters, digits, '.', '_' and '-': it names files."
+            f"The network name {name!r} must be made of letters, digits, '.', '_' and '-', the first a letter or a digit: "
+            f"it names files."
         )
     network = replace(network, name=name, spec=spec)
     if weights is not None:
         load_weights(network.model, Path(weights))
-        network = replace(network, weights=str(weights), trained=True, note="")
+        # What the builder said of the network's own weights holds no longer.
+        network = replace(network, weights=str(weights), trained=True, domain="", note="")
     network.model.eval()
     return network
+
+
+def _build(spec: str, builders: Mapping[str, Builder]) -> Network:
+    body, arguments = _parse(spec)
+    prefix, _, rest = body.rpartition(":")
+    if prefix in builders:
+        return builders[prefix](rest, **arguments)
+    if prefix == "torchvision":
+        return _torchvision(rest, arguments)
+    if prefix == "timm":
+        return _timm(rest, arguments)
+    if body == "efficientnet_lite0" and not arguments:
+        return _efficientnet_lite0()
+    if prefix:
+        return _from_factory(prefix, rest, arguments)
+    known = ["efficientnet_lite0", *(f"{name}:NAME" for name in (*builders, "torchvision", "timm"))]
+    raise ModelError(
+        f"There is no network {spec!r}; name one as {', '.join(known)}, package.module:factory or path/to/file.py:factory."
+    )
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -151,14 +163,16 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise a dozen kinds of error for a damaged file
-        reason = str(error).splitlines()[0][:200]
         raise ModelError(
-            f"The weights file {path} cannot be read ({reason}): it must be safetensors, or a plain state dict of tensors."
+            f"The weights file {path} cannot be read ({_reason(error)}): it must be safetensors, or a plain state dict of "
+            f"tensors."
         ) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise ModelError(f"The weights file {path} holds no state dict of tensors: save `model.state_dict()`.")
     return state
 
@@ -182,11 +196,15 @@ def _call(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) ->
         return function(*args, **kwargs)
     except UserError:
         raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:300]
+    except (Exception, SystemExit) as error:  # a script without a main guard may end itself
         raise ModelError(
-            f"{what} cannot be built: {type(error).__name__}: {reason}. Mend its name or arguments."
+            f"{what} cannot be built ({_reason(error)}): mend its name, its arguments or its code."
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The kind of the error and the first line of its words."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0][:300]}"
 
 
 def _torchvision(name: str, arguments: dict[str, Any]) -> Network:
@@ -239,12 +257,13 @@ def _from_factory(where: str, factory_name: str, arguments: dict[str, Any]) -> N
         path = Path(where)
         if not path.is_file():
             raise ModelError(f"The file {where} does not exist: write the network as path/to/file.py:factory.")
-        loader = importlib.util.spec_from_file_location(path.stem, path)
+        loader = importlib.util.spec_from_file_location(f"_network_file_{path.stem}", path)
         module = importlib.util.module_from_spec(loader)
+        sys.modules[module.__name__] = module  # dataclasses look their module up there
+        _importable(str(path.parent.resolve()))
         _call(where, loader.loader.exec_module, module)
     else:
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # a module beside the user, as with `python -m`
+        _importable(str(Path.cwd()))
         module = _call(where, importlib.import_module, where)
     factory = getattr(module, factory_name, None)
     if not callable(factory):
@@ -253,11 +272,36 @@ def _from_factory(where: str, factory_name: str, arguments: dict[str, Any]) -> N
     model = _call(f"{where}:{factory_name}", factory, **arguments)
     if not isinstance(model, nn.Module):
         raise ModelError(f"{where}:{factory_name} returned a {type(model).__name__}; it must return a torch.nn.Module.")
-    wishes = {
-        key: tuple(getattr(model, key, getattr(factory, key, None)) or default)
-        for key, default in (("input_size", (224, 224)), ("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
-    }
-    return Network(factory_name, "", model, **wishes)
+    whose = f"{where}:{factory_name}"
+    return Network(
+        factory_name, "", model,
+        _wish(whose, factory, model, "input_size", (224, 224), lambda side: isinstance(side, int) and side > 0),
+        _wish(whose, factory, model, "mean", IMAGENET_MEAN, lambda part: isinstance(part, int | float)),
+        _wish(whose, factory, model, "std", IMAGENET_STD, lambda part: isinstance(part, int | float) and part > 0),
+    )  # fmt: skip
+
+
+def _wish(
+    whose: str, factory: object, model: nn.Module, key: str, default: tuple, allowed: Callable[[Any], bool]
+) -> tuple:
+    """What the factory, or else the module, carries under `key`; the default where neither does."""
+    value = getattr(factory, key, getattr(model, key, default))
+    if isinstance(value, tuple | list) and len(value) == len(default) and all(map(allowed, value)):
+        return tuple(value)
+    raise ModelError(
+        f"{whose} has {key} = {_short(value)}; it must be a tuple like {default}: set {key} of the factory to one."
+    )
+
+
+def _importable(folder: str) -> None:
+    """Let the network's code import what lies beside it, after everything that is installed."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _known(name: str, names: list[str], library: str) -> None:

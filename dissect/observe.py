@@ -10,7 +10,7 @@ is a copy, so that an in-place ReLU further down cannot change what was seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,12 @@ class _AllSeen(Exception):
 def observe(model: nn.Module, layers: Sequence[str]) -> Iterator[Look]:
     """Tap the named modules of `model`, put it in evaluation mode, and yield a function from images to their maps.
 
-    The function takes (B, 3, H, W) and returns, for each layer, (B, U, h, w) float32 on the model's device.
+    The function takes (B, 3, H, W) and returns, for each layer, (B, U, h, w) float32 on the model's device. What fires
+    after the last tapped layer goes unseen: `layers.list_layers` counts how often each fires in a whole pass.
     Raises `TapError`; on leaving, hooks are gone and every module is in the mode it was in.
     """
     modules = dict(model.named_modules())
+    layers = list(dict.fromkeys(layers))
     seen: dict[str, Tensor] = {}
 
     def tap(name: str) -> Callable[..., None]:
@@ -50,11 +52,8 @@ def observe(model: nn.Module, layers: Sequence[str]) -> Iterator[Look]:
 
     def look(images: Tensor) -> dict[str, Tensor]:
         seen.clear()
-        try:
-            with torch.inference_mode():
-                model(images)
-        except _AllSeen:
-            pass
+        with suppress(_AllSeen):
+            forward(model, images)
         silent = [name for name in layers if name not in seen]
         if silent:
             raise TapError(
@@ -77,6 +76,21 @@ def observe(model: nn.Module, layers: Sequence[str]) -> Iterator[Look]:
         for module, training in modes:
             module.training = training
         seen.clear()
+
+
+def forward(model: nn.Module, images: Tensor) -> None:
+    """Run the network without gradients. Raises `TapError` with the network's own words where it fails."""
+    try:
+        with torch.inference_mode():
+            model(images)
+    except (UserError, _AllSeen):
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+        raise TapError(
+            f"The network fails on images of shape {tuple(images.shape)} ({type(error).__name__}: {reason}): "
+            f"try another --image-size, a smaller --batch-size, or mend the network."
+        ) from error
 
 
 def _activation_map(name: str, output: object) -> Tensor:

@@ -3,20 +3,28 @@
     rows, columns = receptive_fields(model, "features.3", input_size=(224, 224))
     rows.centre, rows.stride                  # input pixel under cell (0, 0), input pixels from one cell to the next
 
-A NaN put on one row of the input comes out wherever that row can have any influence, whatever the weights, so the
-extent of every cell's field is found by looking, for any module. Fields that the image border cuts off are continued
-from those that it does not.
+NaN put on the first rows of the input comes out wherever those rows can have any influence, whatever the weights, so
+the edges of a cell's field are found by looking, for any module. Where the image border cuts off every field, a longer
+input is looked at: centre and stride do not depend on its length.
 """
 
 from __future__ import annotations
 
+import warnings
+from bisect import bisect_left
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dissect.observe import TapError, observe
+
+_LONGER = (1, 2, 4, 8)
+
+Reached = Callable[[int, int], np.ndarray]
+"""(start, stop) of a run of input rows (or columns) -> (cells,) bool: the map's rows (or columns) that it can influence."""
 
 
 class Anchors(NamedTuple):
@@ -27,41 +35,76 @@ class Anchors(NamedTuple):
 
 
 def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) -> tuple[Anchors, Anchors]:
-    """Anchors along the rows and the columns. Runs H + W images through the network on its device.
+    """Anchors along the rows and the columns. Runs some hundred images through the network on its device.
 
-    Raises `TapError` where a cell sees the whole input (global pooling on the way), so that it has no centre.
+    Raises `TapError` where the cells have no centres (global pooling on the way) or are not evenly spaced.
     """
-    return tuple(_anchors(_reached(model, layer, input_size, axis), layer) for axis in (0, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the switch for oneDNN warns of settings that it does not change
+        # oneDNN and cuDNN may compute tiles of outputs together, which would smear the NaN.
+        with (
+            torch.backends.mkldnn.flags(enabled=False),
+            torch.backends.cudnn.flags(enabled=False),
+            observe(model, [layer]) as look,
+        ):
+            device = next((p.device for p in model.parameters()), torch.device("cpu"))
+
+            def maps(image: Tensor) -> Tensor:
+                return look(image.to(device))[layer]
+
+            return _along(maps, layer, input_size, 0), _along(maps, layer, input_size, 1)
 
 
-def _reached(model: nn.Module, layer: str, input_size: tuple[int, int], axis: int) -> np.ndarray:
-    """(pixels, cells) bool: whether the input's row (or column) can influence the map's row (or column)."""
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    found = []
-    # oneDNN and cuDNN may compute tiles of outputs together, which would smear the NaN.
-    with (
-        torch.backends.mkldnn.flags(enabled=False),
-        torch.backends.cudnn.flags(enabled=False),
-        observe(model, [layer]) as look,
-    ):
-        for pixel in range(input_size[axis]):
-            image = torch.zeros(1, 3, *input_size, device=device)
-            image.select(2 + axis, pixel).fill_(float("nan"))
-            found.append(look(image)[layer].isnan().any(1)[0].any(1 - axis).cpu().numpy())
-    return np.stack(found)
+def _along(maps: Callable[[Tensor], Tensor], layer: str, input_size: tuple[int, int], axis: int) -> Anchors:
+    n_cells = 0
+    for times in _LONGER:
+        size = list(input_size)
+        size[axis] *= times
+
+        def reached(start: int, stop: int, size: list[int] = size) -> np.ndarray:
+            image = torch.zeros(1, 3, *size)
+            image.narrow(2 + axis, start, stop - start).fill_(float("nan"))
+            return maps(image)[0].isnan().any(0).any(1 - axis).cpu().numpy()
+
+        found = _anchors(reached, size[axis])
+        cells = len(reached(0, 1))
+        n_cells = n_cells or cells
+        if found is None:
+            continue
+        # A map that does not grow with the input (adaptive pooling) would have another stride at the true size.
+        grown = found.stride * (cells - n_cells)
+        if found.stride > 0 and abs(grown - (size[axis] - input_size[axis])) <= found.stride:
+            return found
+        break
+    raise TapError(
+        f"The receptive fields of layer {layer!r} cover the whole input or are not evenly spaced, so that its cells have "
+        f"no centres: use --upsample half-pixel."
+    )
 
 
-def _anchors(reached: np.ndarray, layer: str) -> Anchors:
-    n_pixels = len(reached)
-    first = reached.argmax(0)
-    last = n_pixels - 1 - reached[::-1].argmax(0)
-    whole_left, whole_right = np.flatnonzero(first > 0), np.flatnonzero(last < n_pixels - 1)
-    if min(len(whole_left), len(whole_right)) < 2:
-        raise TapError(
-            f"The receptive fields of layer {layer!r} cover the whole input, so they have no centres: "
-            f"use --upsample half-pixel, or a larger --image-size."
-        )
-    stride = float(first[whole_left[-1]] - first[whole_left[-2]])
-    left_of_first_cell = first[whole_left[-1]] - stride * whole_left[-1]
-    right_of_first_cell = last[whole_right[0]] - stride * whole_right[0]
-    return Anchors((left_of_first_cell + right_of_first_cell) / 2, stride)
+def _anchors(reached: Reached, n_pixels: int) -> Anchors | None:
+    """None where the border cuts off too many fields, or the spacing found from the left and the right differs."""
+    on_left = np.flatnonzero(~reached(0, 1))
+    on_right = np.flatnonzero(~reached(n_pixels - 1, n_pixels))
+    if min(len(on_left), len(on_right)) < 2:
+        return None
+
+    def first_pixel(cell: int) -> int:
+        return bisect_left(range(n_pixels), True, key=lambda pixel: bool(reached(0, pixel + 1)[cell]))
+
+    def last_pixel(cell: int) -> int:
+        from_right = bisect_left(range(n_pixels), True, key=lambda n: bool(reached(n_pixels - 1 - n, n_pixels)[cell]))
+        return n_pixels - 1 - from_right
+
+    # The cells farthest from the border in question, and for the stride those half as far.
+    far, half = on_left[-1], on_left[(len(on_left) - 1) // 2]
+    left = first_pixel(far)
+    left_stride = (left - first_pixel(half)) / (far - half)
+    left -= left_stride * far
+    far, half = on_right[0], on_right[len(on_right) // 2]
+    right = last_pixel(far)
+    right_stride = (last_pixel(half) - right) / (half - far)
+    right -= right_stride * far
+    if abs(left_stride - right_stride) > 2 / (half - far):
+        return None
+    return Anchors(float(left + right) / 2, float(left_stride + right_stride) / 2)

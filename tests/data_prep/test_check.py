@@ -242,5 +242,5 @@ def test_embedded_prints_where_the_set_lies(tmp_path, capsys, monkeypatch):
     assert len(open_broden(tmp_path / "mini").images) == 3
     code, out, err = run(capsys, "embedded", "--out", tmp_path / "mini")
     assert (code, out) == (2, "") and err.startswith("error: ") and "already there" in err
-    monkeypatch.setattr(mini_broden, "ensure", lambda: tmp_path / "cached")
+    monkeypatch.setattr(mini_broden, "ensure", lambda progress: tmp_path / "cached")
     assert run(capsys, "embedded") == (0, f"{tmp_path / 'cached'}\n", "")

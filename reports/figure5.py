@@ -1,0 +1,198 @@
+"""Figure 5: for each network, operator and layer the unit with the highest IoU, and where it fires.
+
+    with figure_style():
+        pages = figure5(networks, pictures.strip, colours)    # a list of figures; one unless there are many rows
+
+Rows are network x (depthwise, pointwise), columns are layers, three a page width. A cell holds the unit's strongest
+images with its mask (outside darkened), its label, category, IoU and number; a cell none of whose units is a detector
+says so. Source: Guo et al. 2019, Figure 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from reports.overlay import TILE_GAP
+from reports.style import FAINT, INK, MUTED, OPERATOR_COLOURS, PAGE_WIDTH, fit_text, new_figure
+from reports.summary import Population, lanes, layer_title
+
+StripOf = Callable[[Population, int, int], "np.ndarray | None"]
+"""`strip_of(population, position, n)`: the unit's n strongest images with masks, side by side; None where it has none."""
+
+NOTHING = "no concept detected"
+_COLUMNS = 3
+_IMAGES_A_CELL = {1: 6, 2: 4, 3: 3}
+_LEFT, _GAP, _HEADER, _CAPTION, _ROW_GAP, _RIGHT = 0.62, 0.14, 0.24, 0.31, 0.1, 0.04  # inches
+_TOP, _PAGE_HEIGHT, _LARGEST_IMAGE = 0.04, 9.6, 1.1
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of the figure: a network's operator over at most three layers; `None` where a layer lacks it."""
+
+    network: str
+    operator: str
+    layers: tuple[str, ...]
+    cells: tuple[Population | None, ...]
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Where things stand, in inches: as many columns as there are layers, images as large as the page's width allows."""
+
+    n_columns: int
+    n_strongest: int
+
+    @property
+    def n_images(self) -> int:
+        return max(1, min(_IMAGES_A_CELL[self.n_columns], self.n_strongest))
+
+    @property
+    def _images_across(self) -> float:
+        return self.n_images + (self.n_images - 1) * TILE_GAP
+
+    @property
+    def cell(self) -> float:
+        room = (PAGE_WIDTH - _LEFT - _RIGHT - (self.n_columns - 1) * _GAP) / self.n_columns
+        return min(room, max(2.2, _LARGEST_IMAGE * self._images_across))
+
+    @property
+    def picture(self) -> float:
+        return min(self.cell / self._images_across, _LARGEST_IMAGE)
+
+    @property
+    def width(self) -> float:
+        return self.left(self.n_columns) - _GAP + _RIGHT
+
+    def left(self, column: int) -> float:
+        return _LEFT + column * (self.cell + _GAP)
+
+    def height(self, rows: Sequence[_Row]) -> float:
+        headers = sum(k == 0 or row.layers != rows[k - 1].layers for k, row in enumerate(rows))
+        return _TOP + headers * _HEADER + len(rows) * (self.picture + _CAPTION + _ROW_GAP)
+
+
+def unit_cell(axis: Axes, population: Population, strip: np.ndarray | None, colours: Mapping[str, str]) -> Axes:
+    """The best unit of a population: its images, and under them its label, category, IoU and number. Returns the axis.
+
+    The axis is laid out in inches (its own size); strip: (side, n * side, 3) uint8 or None.
+    """
+    width, height = _inches(axis)
+    picture = height - _CAPTION
+    unit = population.units.iloc[population.best]
+    facts = f"IoU {unit['iou']:.3f} · unit {unit['unit']}"
+    if unit["detector"]:
+        if strip is not None:
+            shown = min(width, picture * strip.shape[1] / strip.shape[0])
+            axis.imshow(strip, extent=(0, shown, _CAPTION, height), aspect="auto", interpolation="antialiased")
+        axis.add_patch(Rectangle((0.0, _CAPTION - 0.135), 0.085, 0.085, color=colours[unit["category"]], linewidth=0))
+        label = fit_text(unit["label"], width - 0.15, 7.5, "bold")
+        axis.text(0.13, _CAPTION - 0.03, label, size=7.5, weight="bold", va="top")
+        facts = f"{fit_text(unit['category'], width - 1.4, 6.8)} · {facts}"
+    else:
+        axis.add_patch(Rectangle((0, _CAPTION), width, picture, color=FAINT, linewidth=0))
+        axis.text(width / 2, _CAPTION + picture / 2, NOTHING, color=MUTED, ha="center", va="center", style="italic")
+        best = fit_text(
+            f"best: {unit['label']} ({unit['category']})" if unit["label"] else "no unit overlaps any concept",
+            width,
+            6.8,
+        )
+        axis.text(0, _CAPTION - 0.03, best, size=6.8, color=MUTED, va="top")
+        facts = f"IoU {unit['iou']:.4f} · unit {unit['unit']}" if unit["label"] else ""
+    axis.text(0, 0.02, facts, size=6.8, color=MUTED, va="bottom")
+    axis.set(xlim=(0, width), ylim=(0, height))
+    axis.set_axis_off()
+    return axis
+
+
+def _inches(axis: Axes) -> tuple[float, float]:
+    figure, box = axis.get_figure(root=True), axis.get_position()
+    return figure.get_figwidth() * box.width, figure.get_figheight() * box.height
+
+
+def figure5(
+    networks: Mapping[str, Sequence[Population]], strip_of: StripOf, colours: Mapping[str, str], n_strongest: int = 8
+) -> list[Figure]:
+    """The figure in as many pages as it needs. networks: title to populations; colours: one a category;
+    n_strongest: how many images the run kept of a unit."""
+    rows = _rows(networks)
+    sheet = _Sheet(max(len(row.layers) for row in rows), n_strongest)
+    pages: list[list[_Row]] = [[]]
+    for _, group in groupby(rows, key=lambda row: (row.network, row.layers)):  # operators stay on one page
+        together = list(group)
+        if pages[-1] and sheet.height([*pages[-1], *together]) > _PAGE_HEIGHT:
+            pages.append([])
+        pages[-1] += together
+    return [_page(page, sheet, strip_of, colours) for page in pages]
+
+
+def _rows(networks: Mapping[str, Sequence[Population]]) -> list[_Row]:
+    """Networks with the same layers share columns; more than three layers continue in further rows."""
+    blocks: dict[tuple[str, ...], list[str]] = {}
+    for title, pops in networks.items():
+        blocks.setdefault(tuple(dict.fromkeys(p.layer for p in pops)), []).append(title)
+    rows = []
+    for layers, titles in blocks.items():
+        for start in range(0, len(layers), _COLUMNS):
+            chunk = layers[start : start + _COLUMNS]
+            for title in titles:
+                for operator, members in lanes(list(networks[title])).items():
+                    by_layer = {p.layer: p for p in members}
+                    cells = tuple(by_layer.get(layer) for layer in chunk)
+                    if any(cells):
+                        rows.append(_Row(title, operator, chunk, cells))
+    return rows
+
+
+def _page(rows: Sequence[_Row], sheet: _Sheet, strip_of: StripOf, colours: Mapping[str, str]) -> Figure:
+    width, height = sheet.width, sheet.height(rows)
+    figure = new_figure(width, height)
+    top, before = _TOP, None
+    spans: list[list] = []  # network, top and bottom in inches from the page's top
+    for row in rows:
+        if row.layers != before:
+            for k, layer in enumerate(row.layers):
+                name = fit_text(layer_title(layer), sheet.cell, 8, "bold")
+                figure.text(sheet.left(k) / width, 1 - (top + 0.05) / height, name, size=8, weight="bold", va="top")
+            top, before = top + _HEADER, row.layers
+            spans.append([row.network, top, top])
+        if spans[-1][0] != row.network:
+            spans.append([row.network, top, top])
+        for k, p in enumerate(row.cells):
+            if p is not None:
+                box = (sheet.left(k), height - top - sheet.picture - _CAPTION, sheet.cell, sheet.picture + _CAPTION)
+                axis = figure.add_axes(tuple(v / s for v, s in zip(box, (width, height) * 2, strict=True)))
+                unit_cell(axis, p, strip_of(p, p.best, sheet.n_images) if p.n_detectors else None, colours)
+        _operator_label(figure, row.operator, top, sheet.picture)
+        top += sheet.picture + _CAPTION + _ROW_GAP
+        spans[-1][2] = top - _ROW_GAP
+    for network, start, end in spans:
+        _network_label(figure, network, start, end)
+    return figure
+
+
+def _operator_label(figure: Figure, operator: str, top: float, picture: float) -> None:
+    width, height = figure.get_size_inches()
+    colour = OPERATOR_COLOURS.get(operator, "#777777")
+    bar = (0.53 / width, 1 - (top + picture) / height)
+    figure.add_artist(Rectangle(bar, 0.035 / width, picture / height, color=colour, linewidth=0))
+    text = "\n".join(fit_text(line, picture + 0.3, 7) for line in operator.split("\n"))
+    y = 1 - (top + picture / 2) / height
+    figure.text(0.4 / width, y, text, size=7, rotation=90, ha="center", va="center", color=INK)
+
+
+def _network_label(figure: Figure, network: str, start: float, end: float) -> None:
+    """The network's title beside its rows, its domain on a second line where one does not hold both."""
+    width, height = figure.get_size_inches()
+    room = end - start
+    lines = [network] if fit_text(network, room, 8, "bold") == network else network.split(", ", 1)
+    text = "\n".join(fit_text(line, room, 8, "bold") for line in lines)
+    y = 1 - (start + room / 2) / height
+    figure.text(0.13 / width, y, text, size=8, weight="bold", rotation=90, ha="center", va="center")

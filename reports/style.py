@@ -1,0 +1,160 @@
+"""One look for every figure and page: colours, type, and how a figure is written.
+
+    with figure_style():
+        figure = draw(...)
+        write_figure(figure, folder / "figure6")      # figure6.png and figure6.svg
+
+Colours tell apart without colour vision (Paul Tol's bright and high-contrast schemes): an operator and a category keep
+theirs in every figure. Figures are built on the object API with the Agg canvas: no window, no pyplot state.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextToPath
+
+from dissect.run_store import atomic_write
+
+PAGE_WIDTH = 7.2
+"""Inches: the width of a two-column page of text; every figure has it."""
+
+CATEGORY_COLOURS = {
+    "object": "#4477AA",
+    "part": "#66CCEE",
+    "scene": "#228833",
+    "material": "#CCBB44",
+    "texture": "#EE6677",
+    "color": "#AA3377",
+}
+_SPARE_CATEGORY_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#DDCC77", "#BBBBBB")
+
+OPERATOR_COLOURS = {"depthwise": "#004488", "pointwise": "#DDAA33"}
+_SPARE_OPERATOR_COLOURS = ("#777777", "#BB5566", "#88AACC", "#997700", "#BBBBBB")
+
+INK, MUTED, FAINT, GRID = "#1a1a1a", "#5c5c5c", "#f3f3f3", "#d9d9d9"
+CONTOUR = (255, 221, 0)
+_TEXT_TO_PATH = TextToPath()
+
+_RC = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "text.color": INK,
+    "text.parse_math": False,  # a label may hold a dollar sign
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "dissection",
+    "svg.fonttype": "path",  # same drawing whichever fonts the reader has
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """`with figure_style():` around both the drawing and the writing of a figure.
+
+    The figures' font has Latin, Greek and Cyrillic letters; others come out as boxes (the page has them as text).
+    """
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` x `height` inches that draws with Agg."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def category_colours(categories: Iterable[str]) -> dict[str, str]:
+    """A colour for each category; Broden's six keep theirs, others take the spare ones in their order."""
+    spare = iter(_SPARE_CATEGORY_COLOURS * 8)
+    return {c: CATEGORY_COLOURS[c] if c in CATEGORY_COLOURS else next(spare, MUTED) for c in dict.fromkeys(categories)}
+
+
+def operator_colours(operators: Iterable[str]) -> dict[str, str]:
+    """A colour for each operator; depthwise and pointwise keep theirs, others take the spare ones in their order."""
+    spare = iter(_SPARE_OPERATOR_COLOURS * 8)
+    return {o: OPERATOR_COLOURS[o] if o in OPERATOR_COLOURS else next(spare, MUTED) for o in dict.fromkeys(operators)}
+
+
+def one_line(text: object) -> str:
+    """`text` on one line, without control characters and lone surrogates, which neither SVG nor UTF-8 can hold."""
+    cleaned = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(text))
+    return re.sub(r"[\ud800-\udfff\ufffe\uffff]", "\ufffd", cleaned).strip()
+
+
+def shorten(text: object, limit: int) -> str:
+    """`text` on one line and at most `limit` characters long; what is left out, in the middle, becomes an ellipsis."""
+    line = one_line(text)
+    if len(line) <= limit:
+        return line
+    tail = (limit - 1) // 2
+    return line[: limit - 1 - tail].rstrip() + "…" + line[len(line) - tail :].lstrip()
+
+
+def render(figure: Figure, format: str, dpi: int = 200) -> bytes:
+    """The figure as a file of `format` (png, svg, jpg); the same figure gives the same bytes on any day."""
+    buffer = io.BytesIO()
+    if format == "svg":
+        options: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}}
+    elif format == "png":
+        options = {"metadata": {"Software": None}}
+    else:
+        options = {"pil_kwargs": {"quality": 85, "subsampling": 0}}
+    figure.savefig(buffer, format=format, dpi=dpi, **options)
+    return buffer.getvalue()
+
+
+def write_figure(figure: Figure, stem: Path) -> dict[str, bytes]:
+    """Write `stem`.png and `stem`.svg, each whole or not at all. Returns their bytes by format."""
+    files = {format: render(figure, format) for format in ("png", "svg")}
+    for format, content in files.items():
+        with atomic_write(stem.with_name(f"{stem.name}.{format}")) as file:
+            file.write(content)
+    return files
+
+
+def text_inches(text: str, size: float, weight: str = "normal") -> float:
+    """How wide `text` is in inches when set at `size` points."""
+    font = FontProperties(family=_RC["font.family"], size=size, weight=weight)
+    return _TEXT_TO_PATH.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+def fit_text(text: object, inches: float, size: float, weight: str = "normal") -> str:
+    """`text` on one line, shortened in the middle until it is at most `inches` wide when set at `size` points."""
+    line = shorten(text, 200)
+    limit = len(line)
+    while limit > 2 and text_inches(line, size, weight) > inches:
+        limit -= 1
+        line = shorten(text, limit)
+    return line

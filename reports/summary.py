@@ -1,0 +1,140 @@
+"""The numbers of a report, from the tables of a run folder: what the figures draw and the page prints.
+
+    for population in populations(open_run(path)):
+        print(population.title, population.n_detectors, len(population.attributes))
+
+A population is the units of one network, layer and operator. A detector is counted as `units.csv` says; an attribute
+(unique detector, Guo et al. 2019, Figure 6) is a distinct concept, that is a (category, label) pair, among detectors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dissect.run_store import Run
+from reports.style import one_line
+
+SEPARABLE = ("depthwise", "pointwise")
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """The units of one network, layer and operator: rows of `units.csv`, and their place among the network's rows."""
+
+    network: str
+    layer: str
+    operator: str
+    module: str
+    units: pd.DataFrame
+    rows: np.ndarray  # (n,) position of each unit among its network's rows, as `strongest/` and `counts/` number them
+
+    @property
+    def title(self) -> str:
+        return f"{layer_title(self.layer)} · {one_line(self.operator)}"
+
+    @property
+    def n_units(self) -> int:
+        return len(self.units)
+
+    @property
+    def detectors(self) -> pd.DataFrame:
+        return self.units[self.units["detector"]]
+
+    @property
+    def n_detectors(self) -> int:
+        return int(self.units["detector"].sum())
+
+    @property
+    def n_dead(self) -> int:
+        return int(self.units["dead"].sum())
+
+    @property
+    def detector_share(self) -> float:
+        return self.n_detectors / self.n_units if self.n_units else 0.0
+
+    @property
+    def detectors_per_concept(self) -> Counter[tuple[str, str]]:
+        """How many detectors each (category, label) has."""
+        return Counter(zip(self.detectors["category"], self.detectors["label"], strict=True))
+
+    @property
+    def attributes(self) -> set[tuple[str, str]]:
+        return set(self.detectors_per_concept)
+
+    def n_attributes(self, category: str) -> int:
+        return sum(c == category for c, _ in self.attributes)
+
+    @property
+    def best(self) -> int:
+        """Position in `units` of the unit with the highest IoU; ties go to the first."""
+        return int(self.units["iou"].to_numpy().argmax())
+
+
+def populations(run: Run) -> list[Population]:
+    """The populations of a run, in the order in which `run.json` names networks and layers."""
+    units = _clean(run.units)
+    units["row"] = units.groupby("network", sort=False).cumcount()
+    order = {
+        (str(n["name"]), str(entry["layer"]), str(entry["operator"])): (i, k)
+        for i, n in enumerate(run.networks)
+        for k, entry in enumerate(n.get("layers", []))
+    }
+    found = [
+        Population(*key, module=str(group["module"].iloc[0]), units=group, rows=group["row"].to_numpy())
+        for key, group in units.groupby(["network", "layer", "operator"], sort=False)
+    ]
+    return sorted(found, key=lambda p: order.get((p.network, p.layer, p.operator), (len(order), 0)))
+
+
+def _clean(units: pd.DataFrame) -> pd.DataFrame:
+    """Names are text even where they look like numbers; `iou` is 0 where there is none."""
+    units = units.reset_index(drop=True).copy()
+    for column in ("network", "domain", "layer", "operator", "module", "category", "label"):
+        units[column] = units[column].fillna("").astype(str)
+    for column in ("detector", "dead"):
+        units[column] = units[column].astype(str) == "True"
+    units["iou"] = units["iou"].fillna(0.0).astype(float)
+    return units
+
+
+def layer_title(layer: str) -> str:
+    """`18` becomes `layer 18`; a module's name stays."""
+    return f"layer {layer}" if layer.isdigit() else one_line(layer)
+
+
+def network_title(network: dict[str, Any]) -> str:
+    """A network's name as a reader needs it: with its domain, and a warning where it was never trained."""
+    name, domain = one_line(network["name"]), one_line(network.get("domain") or "")
+    title = f"{name}, {domain}" if domain and domain.lower() not in name.lower() else name
+    if network.get("trained") is False and "untrained" not in title.lower():
+        title += ", untrained"
+    return title
+
+
+def categories_of(run: Run, pops: Iterable[Population]) -> list[str]:
+    """The data set's categories in its order, then any other that a unit's label has."""
+    listed = [str(c) for c in run.info.get("data", {}).get("categories", [])]
+    used = sorted({c for p in pops for c in p.units["category"] if c})
+    return list(dict.fromkeys([*listed, *used]))
+
+
+def lanes(pops: list[Population]) -> dict[str, list[Population]]:
+    """One network's populations as rows of a figure: depthwise, pointwise, then the rest.
+
+    Other operators share one row where each has layers of its own (`conv1`, `layer2`); else each gets a row.
+    """
+    result = {operator: [p for p in pops if p.operator == operator] for operator in SEPARABLE}
+    rest = [p for p in pops if p.operator not in SEPARABLE]
+    if len({p.layer for p in rest}) == len(rest):
+        kinds = list(dict.fromkeys(p.operator for p in rest))
+        result["\n".join(kinds) if len(kinds) <= 2 else "layers"] = rest
+    else:
+        for p in rest:
+            result.setdefault(p.operator, []).append(p)
+    return {name: members for name, members in result.items() if members}

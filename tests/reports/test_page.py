@@ -1,0 +1,192 @@
+"""The page is complete in itself, harmless, and says what the run says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from dissect.run_store import RunFolderError
+from reports.page import write_report
+
+SMALL = {"n": [("1", "depthwise", 8), ("1", "pointwise", 8)]}
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """Elements, links, visible text and the script's data of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.raw: list[str] = []
+        self._inside: str | None = None
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        (self.raw if self._inside in ("script", "style") else self.text).append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    @property
+    def data(self) -> dict:
+        return json.loads(next(r for r in self.raw if r.startswith("{")))
+
+    def table_rows(self, section: str) -> list[list[str]]:
+        part = self.source.split(f'<section id="{section}">')[1].split("</section>")[0]
+        rows = re.findall(r"<tr.*?>(.*?)</tr>", part, re.S)
+        return [[re.sub(r"<.*?>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.S)] for row in rows]
+
+
+def test_page_loads_nothing_from_elsewhere(reported: Path) -> None:
+    page = Page(reported / "report.html")
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"link", "iframe", "object", "embed", "base", "audio", "video", "source"}
+    for tag, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        if tag == "script":
+            assert "src" not in attributes
+        if tag == "img":
+            assert (attributes["src"] or "").startswith("data:image/") and attributes["alt"]
+        if tag == "a":
+            target = attributes["href"] or ""
+            if target.startswith("#"):
+                assert any(a.get("id") == target[1:] for _, a in page.elements), target
+            else:
+                assert not re.match(r"[a-z]+:|/", target) and (reported / target).is_file(), target
+    assert "url(" not in "".join(page.raw) and "@import" not in "".join(page.raw)
+    assert not re.search(r"https?://|\bfetch\(|XMLHttpRequest", "".join(page.raw) + page.words)
+    policy = next(a["content"] for t, a in page.elements if t == "meta" and a.get("http-equiv"))
+    assert "default-src 'none'" in policy and re.search(r"script-src 'sha256-[\w+/]+='", policy)
+
+
+def test_figures_lie_beside_the_page(reported: Path) -> None:
+    names = {path.name for path in (reported / "figures").iterdir()}
+    stems = ("figure5", "figure6", "figure6-share", "detectors", "detectors-2")
+    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
+    assert (reported / "figures/figure6.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(reported.rglob(".*")), "a temporary file was left behind"
+
+
+def test_summary_table_holds_the_counts(reported: Path, rows: Callable[..., list[dict[str, str]]]) -> None:
+    table = [row for row in Page(reported / "report.html").table_rows("summary") if row]
+    assert len(table) == 12
+    units = [
+        r for r in rows(reported) if r["network"] == "imagenet12" and (r["layer"], r["operator"]) == ("18", "pointwise")
+    ]
+    found = [(r["category"], r["label"]) for r in units if float(r["iou"]) > 0.04]
+    by_category = [
+        str(len({c for c in found if c[0] == k})) for k in ("color", "object", "part", "material", "scene", "texture")
+    ]
+    share = f"{100 * len(found) / len(units):.1f} %"
+    dead = str(sum(r["dead"] == "True" for r in units))
+    expected = ["18", "pointwise", "16", str(len(found)), share, str(len(set(found))), *by_category, dead]
+    assert table[1][1:14] == expected
+    assert table[0][0] == "imagenet12, untrained" and table[1][0] == ""
+
+
+def test_page_states_notes_settings_and_skipped_images(reported: Path) -> None:
+    words = Page(reported / "report.html").words
+    info = json.loads((reported / "run.json").read_text(encoding="utf-8"))
+    assert info["notes"][0] in words and info["data"]["fingerprint"] in words and info["command"] in words
+    assert "quantile 0.995 · iou cut 0.04" in words and "exceeds at 0.5 % of all positions" in words
+    assert "split all · categories all" in words and "imagenet12 forward 1.2, tally 3.4 · cifar100" in words
+    assert "7 images were skipped" in words and "bad4.jpg : the file is cut short" in words
+    assert "bad5.jpg" not in words and "and 2 more" in words
+    assert "168 units of 2 networks" in words and "2,656,667" in words
+
+
+def test_no_detector_at_all_is_said_in_words(run_folder: Callable[..., Path]) -> None:
+    page = Page(write_report(run_folder(detector_share=0, networks=SMALL)))
+    assert "0 of the units are concept detectors" in page.words
+    assert [row[-1] for row in page.table_rows("summary") if row] == ["no concept detected"] * 2
+
+
+def test_hostile_names_are_only_text(run_folder: Callable[..., Path]) -> None:
+    concepts = [("object", HOSTILE), ('"><script>alert(2)</script>', "&lt;b&gt; \u2028 '\"")]
+    networks = {"a & <b>": [("<script>1</script>", "conv", 9), ("2", HOSTILE, 4)]}
+    folder = run_folder(concepts=concepts, detector_share=1, networks=networks, notes=[HOSTILE])
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    info |= {"name": HOSTILE, "command": HOSTILE, "versions": {HOSTILE: HOSTILE}}
+    info["data"] |= {"name": HOSTILE, "skipped": [{"name": HOSTILE, "reason": HOSTILE}], "n_skipped": 1}
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    page = Page(write_report(folder))
+    tags = [tag for tag, _ in page.elements]
+    assert tags.count("script") == 2 and not any(a.get("src") == "x" for _, a in page.elements)
+    assert page.words.count(HOSTILE) >= 8 and "a & <b>" in page.words and "<script>1</script>" in page.words
+    assert {label for _, label in page.data["concepts"]} == {HOSTILE, "&lt;b&gt;   '\""}
+    assert "<" not in next(r for r in page.raw if r.startswith("{"))
+
+
+def test_vanished_images_are_counted(run_folder: Callable[..., Path]) -> None:
+    folder = run_folder(n_images=6, networks=SMALL)
+    root = Path(json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["images"])
+    (root / "group/image 03.jpg").unlink()
+    (root / "group/image 04.jpg").write_bytes(b"not an image")
+    page = Page(write_report(folder))
+    assert "2 of the images shown could not be read any more" in page.words and "group/image 03.jpg" in page.words
+    empty = [name for name, t in zip(page.data["names"], page.data["thumbnails"], strict=True) if not t]
+    assert sorted(empty) == ["group/image 03.jpg", "group/image 04.jpg"]
+
+
+def test_report_without_the_image_folder(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run_folder(image_root=tmp_path / "moved", image_names=["a.jpg", "b.jpg", "c.jpg", "d.jpg"], networks=SMALL)
+    page = Page(write_report(folder))
+    assert "moved , is no longer there" in page.words and set(page.data["thumbnails"]) == {""}
+    assert (folder / "figures/figure5.svg").is_file()
+
+
+def test_labels_that_look_like_no_value_are_kept(run_folder: Callable[..., Path]) -> None:
+    page = Page(
+        write_report(run_folder(concepts=[("object", "NA"), ("object", "null")], detector_share=1, networks=SMALL))
+    )
+    assert {label for _, label in page.data["concepts"]} == {"NA", "null"}
+
+
+def test_same_run_same_bytes(run_folder: Callable[..., Path]) -> None:
+    folder = run_folder(networks=SMALL)
+    files = [write_report(folder), *sorted((folder / "figures").iterdir())]
+    before = [path.read_bytes() for path in files]
+    write_report(folder)
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_progress_is_told(run_folder: Callable[..., Path]) -> None:
+    told: list[tuple[str, int, int]] = []
+    write_report(run_folder(networks=SMALL), lambda *step: told.append(step))
+    assert told[-1] == ("page", 1, 1)
+    assert {what for what, *_ in told} == {"figures", "thumbnails", "page"}
+    assert all(any(w == what and done == total for w, done, total in told) for what in ("figures", "thumbnails"))
+
+
+def test_unfinished_folder_is_refused(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run_folder()
+    (folder / "DONE").unlink()
+    with pytest.raises(RunFolderError, match="is not finished: it has no DONE file"):
+        write_report(folder)
+    with pytest.raises(RunFolderError, match="is no run folder"):
+        write_report(tmp_path / "nowhere")
+    assert not (folder / "report.html").exists()
+
+
+def test_no_torch_and_no_pyplot_is_imported() -> None:
+    code = "import sys, reports.page; print([m for m in ('torch', 'matplotlib.pyplot', 'tkinter') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

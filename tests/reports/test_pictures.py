@@ -1,0 +1,89 @@
+"""Masks travel to the page unchanged, and strips show the images that the run names."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dissect.run_store import open_run
+from reports.overlay import OUTSIDE_SHARE, fit_mask, grey_placeholder
+from reports.pictures import MASK_SIDE, TILE, Pictures, encode_mask
+from reports.summary import populations
+
+
+def decode(text: str) -> np.ndarray:
+    """An independent reading of the format that `encode_mask` states."""
+    width, height, *rest = base64.b64decode(text)
+    pixels: list[bool] = []
+    inside, values = False, iter(rest)
+    for low in values:
+        pixels += [inside] * (low if low < 128 else (low - 128) + 128 * next(values))
+        inside = not inside
+    pixels += [inside] * (width * height - len(pixels))
+    return np.array(pixels, bool).reshape(height, width)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (MASK_SIDE, 61), (MASK_SIDE, MASK_SIDE)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_mask_survives(shape: tuple[int, int], share: float) -> None:
+    mask = np.random.default_rng(3).random(shape) < share
+    np.testing.assert_array_equal(decode(encode_mask(mask)), mask)
+
+
+def test_long_runs_survive() -> None:
+    mask = np.zeros((MASK_SIDE, MASK_SIDE), bool)
+    mask[1:40, :] = True
+    np.testing.assert_array_equal(decode(encode_mask(mask)), mask)
+
+
+def test_large_mask_is_reduced_and_never_vanishes() -> None:
+    mask = np.zeros((300, 200), bool)
+    mask[100:180, 50:120] = True
+    reduced = decode(encode_mask(mask))
+    assert reduced.shape == (80, 53)
+    np.testing.assert_array_equal(reduced, fit_mask(mask, (80, 53)))
+    speck = np.zeros((800, 800), bool)
+    speck[400, 400] = True
+    assert decode(encode_mask(speck)).sum() == 1
+
+
+def test_strip_shows_the_named_image_inside_the_mask(run_folder: Callable[..., Path]) -> None:
+    folder = run_folder(image_size=(224, 224), label_shape=(TILE, TILE))
+    run = open_run(folder)
+    population = next(p for p in populations(run) if p.operator == "pointwise" and p.layer == "20")
+    pictures = Pictures(run)
+    position = next(k for k, dead in enumerate(population.units["dead"]) if not dead)
+    strip = pictures.strip(population, position, 2)
+    assert strip is not None
+    strongest = run.strongest("separable")
+    row = population.rows[position]
+    image = np.asarray(Image.open(run.image_root / run.images["name"][strongest.image[row, 0]]))
+    mask = strongest.mask(row, 0)
+    np.testing.assert_array_equal(strip[:, :TILE][mask], image[mask])
+    dark = (strip[:, :TILE] == np.floor(image * OUTSIDE_SHARE)).all(-1)
+    assert not pictures.missing and dark[~mask].mean() > 0.7
+
+
+def test_rows_are_those_of_the_strongest_arrays(run_folder: Callable[..., Path]) -> None:
+    run = open_run(run_folder(networks={"a": [("1", "conv", 3)], "b": [("1", "conv", 2), ("2", "conv", 4)]}))
+    rows = {(p.network, p.layer): p.rows.tolist() for p in populations(run)}
+    assert rows == {("a", "1"): [0, 1, 2], ("b", "1"): [0, 1], ("b", "2"): [2, 3, 4, 5]}
+
+
+def test_vanished_image_becomes_a_grey_square(run_folder: Callable[..., Path]) -> None:
+    folder = run_folder(n_images=4, n_strongest=4)
+    run = open_run(folder)
+    for name in run.images["name"]:
+        (run.image_root / name).unlink()
+    population = populations(run)[0]
+    pictures = Pictures(run)
+    position = next(k for k, dead in enumerate(population.units["dead"]) if not dead)
+    strip = pictures.strip(population, position, 1)
+    np.testing.assert_array_equal(strip, grey_placeholder(TILE))
+    assert pictures.thumbnails([0, 3], 32, lambda n, total: None) == ["", ""]
+    assert {run.images["name"][0], run.images["name"][3]} <= pictures.missing
