@@ -1,4 +1,5 @@
-"""The command `data-prep`: `data-prep check` looks a Broden set through, `data-prep embedded` draws a built-in one."""
+"""The command `data-prep`: `check` looks a Broden set through, `embedded` draws a built-in one, `decathlon ...` does the like
+for sets of classified images."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from data_prep import decathlon_cli
 from data_prep.formats import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "check": "data-prep check data/broden --limit 50",
     "embedded": "data-prep embedded --out data/mini-broden",
+    "decathlon": "data-prep decathlon --help",
 }
 
 
@@ -52,16 +55,23 @@ def embedded(out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None) -
     return 0
 
 
+def decathlon() -> int:
+    """Check, measure, download or draw a visual decathlon; `data-prep decathlon --help` tells more."""
+    return main(["decathlon", "--help"])
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: that of the command, 2 for something the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
+    prog, examples = "data-prep", EXAMPLES
+    commands: dict[str, Callable[..., int]] = {"check": check, "embedded": embedded, "decathlon": decathlon}
+    description = "Make labelled images ready for dissection and training, and check them."
+    if args[:1] == ["decathlon"]:
+        del args[0]
+        prog, examples, commands = "data-prep decathlon", decathlon_cli.EXAMPLES, decathlon_cli.commands(_progress)
+        description = "Check, measure, download or draw a visual decathlon."
     try:
-        return tyro.extras.subcommand_cli_from_dict(
-            {"check": check, "embedded": embedded},
-            prog="data-prep",
-            description="Make labelled images ready for dissection, and check them.",
-            args=args,
-        )
+        return tyro.extras.subcommand_cli_from_dict(commands, prog=prog, description=description, args=args)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -70,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 130
     except SystemExit as done:
         if not done.code and {"-h", "--help"} & set(args):
-            print(f"\nexample:\n  {EXAMPLES.get(args[0], EXAMPLES['check'])}")
+            print(f"\nexample:\n  {examples.get(args[0], examples['check'])}")
         raise
 
 
@@ -82,7 +92,9 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all, refresh=True)
 

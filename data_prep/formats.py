@@ -90,6 +90,30 @@ class LabelledImages(Protocol):
         ...
 
 
+class ClassifiedImages(Protocol):
+    """One split of one visual domain: images with one class each, in the decathlon layout or any other.
+
+    `labels` is (N,) int64, classes 0..n_classes-1 in the order of `class_names`, -1 where the label is withheld (an
+    official test set). `image_ids` is (N,) int64, as the annotations number them.
+    """
+
+    domain: str
+    split: str
+    class_names: Sequence[str]
+    labels: np.ndarray
+    image_ids: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of one image, of its stored size; raises `BadImageError` where it cannot be read."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the split changes: names, labels, and sizes of files."""
+        ...
+
+
 def decode_label_map(pixels: np.ndarray) -> np.ndarray:
     """`decode_label_map(rgb)` gives label numbers: R + 256 * G, as Broden writes them (Bau et al. 2017).
 

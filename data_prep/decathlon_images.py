@@ -1,0 +1,165 @@
+"""The images of one split of a decathlon domain: read, decoded, counted.
+
+train = open_decathlon(root).split("dtd", "train")
+train.read(0)                             # (H, W, 3) uint8 RGB
+mean, std = measure_mean_std(train)       # (3,) each, of pixels in 0..1
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_prep.decathlon_tables import Table
+from data_prep.decathlon_tar import Tar
+from data_prep.formats import BadImageError, UserError
+
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises where a file is not the image that it should be."""
+
+MODES = ("1", "L", "P", "RGB", "CMYK")
+"""Pixel formats that turn into 8-bit RGB without loss of meaning."""
+
+MAX_THREADS = 8
+
+Source = Path | tuple[Tar, int, int]
+"""Where an image lies: a file, or (tar, first byte, size)."""
+
+
+class Split:
+    """One split of one domain, a `ClassifiedImages`; `Decathlon.split` makes it. Any thread or forked worker may read.
+
+    Beyond the protocol: `file_names`, `category_ids` (K,) as the official submission wants them, and `shapes` (N, 2),
+    (H, W) as the annotations state them.
+    """
+
+    def __init__(self, domain: str, split: str, table: Table, sources: Sequence[Source]):
+        self.domain = domain
+        self.split = split
+        self.table_file = table.file
+        self.class_names = table.class_names
+        self.category_ids = table.category_ids
+        self.file_names = table.file_names
+        self.labels = table.labels
+        self.image_ids = table.image_ids
+        self.shapes = table.shapes
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    def __repr__(self) -> str:
+        return f"<{self.domain} {self.split}: {len(self):,} images, {len(self.class_names):,} classes>"
+
+    def read_bytes(self, index: int) -> bytes:
+        """The image file as it is stored; raises `BadImageError` where it is gone."""
+        source = self._sources[index]
+        if isinstance(source, tuple):
+            tar, start, size = source
+            return tar.read_at(start, size)
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            raise BadImageError(f"Image {source} cannot be read ({error.strerror}): put it there again.") from error
+
+    def read(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of one image, of its stored size; grey is repeated. Raises `BadImageError`."""
+        return decode(self.read_bytes(index), self.where(index))
+
+    def where(self, index: int) -> str:
+        """The file of an image in words, for messages."""
+        source = self._sources[index]
+        return f"{self.file_names[index]} in {source[0].path}" if isinstance(source, tuple) else str(source)
+
+    def fingerprint(self) -> str:
+        """sha256 of domain, class names, and each image's id, name, label and size of file (-1 where missing)."""
+        digest = hashlib.sha256(repr((self.domain, self.split, self.class_names)).encode())
+        for index, name in enumerate(self.file_names):
+            entry = f"{self.image_ids[index]}\0{name}\0{self.labels[index]}\0{_size(self._sources[index])}\n"
+            digest.update(entry.encode())
+        return digest.hexdigest()
+
+
+def decode(data: bytes, where: str) -> np.ndarray:
+    """Bytes of a JPEG or PNG file to (H, W, 3) uint8 RGB; raises `BadImageError` that names `where`."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+            if image.mode not in MODES:
+                raise ValueError(f"its mode {image.mode} is none of {', '.join(MODES)}")
+            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    except IMAGE_ERRORS as error:
+        why = "neither JPEG nor PNG" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise BadImageError(f"Image {where} cannot be read ({why}): write it again.") from error
+
+
+def measure_mean_std(images: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and std of each channel over all pixels of all images as stored, (3,) float64, of pixels in 0..1.
+
+    Pixels are counted by value, in integers, so the order of images does not matter.
+    """
+    counts = np.zeros((3, 256), np.int64)
+    for pixels in read_all(images):
+        counts += channel_counts(pixels)
+    return mean_std_of(counts)
+
+
+def channel_counts(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 to (3, 256) int64: how many pixels have each value."""
+    return np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(3)])
+
+
+def mean_std_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and std, (3,) each, of counted pixel values, as numbers in 0..1."""
+    values = np.arange(256) / 255
+    n = counts.sum(1)
+    mean = counts @ values / n
+    return mean, np.sqrt(np.maximum((counts * (values - mean[:, None]) ** 2).sum(1) / n, 0))
+
+
+def read_all(images: Split) -> Iterator[np.ndarray]:
+    """Every image in order, decoded by several threads."""
+    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(images), 256):  # in portions, else a fast disk fills the memory
+            yield from pool.map(images.read, range(start, min(start + 256, len(images))))
+
+
+def join(parts: Sequence[Split], split: str) -> Split:
+    first, second = parts
+    if first.class_names != second.class_names:
+        raise UserError(
+            f"The classes of {first.domain!r} differ between {first.split} and {second.split}: their annotation files "
+            f"must list the same categories."
+        )
+    shared = np.intersect1d(first.image_ids, second.image_ids)
+    if len(shared):
+        raise UserError(
+            f"Image id {shared[0]} of {first.domain!r} is in {first.split} and in {second.split}: give each its own."
+        )
+    table = Table(
+        file=first.table_file,
+        class_names=first.class_names,
+        category_ids=first.category_ids,
+        file_names=[*first.file_names, *second.file_names],
+        image_ids=np.concatenate([first.image_ids, second.image_ids]),
+        labels=np.concatenate([first.labels, second.labels]),
+        shapes=np.concatenate([first.shapes, second.shapes]),
+    )
+    return Split(first.domain, split, table, [*first._sources, *second._sources])
+
+
+def _size(source: Source) -> int:
+    if isinstance(source, tuple):
+        return source[2]
+    try:
+        return source.stat().st_size
+    except OSError:
+        return -1
