@@ -1,0 +1,253 @@
+"""What `mdl` hands over: the result folder of one domain trained with one method. No torch.
+
+    write_result(folder, result)              # results.json, then DONE
+    results = read_results("runs/decathlon/mini")    # every finished folder below, in a fixed order
+
+A finished folder `runs/decathlon/<data>/<system>/<domain>/` holds at least
+
+    results.json       one `Result`: integer counts, recipe as resolved, cost, parameters, versions, seed
+    predictions.csv    image_id,category: the class (0-based) given to every test image; optional
+    DONE               written last; a folder without it is not a result
+
+Everything else in it (weights, curves) belongs to the training.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from data_prep.formats import UserError
+
+FORMAT_VERSION = 1
+RESULT_FILE, PREDICTION_FILE, DONE_FILE = "results.json", "predictions.csv", "DONE"
+
+PARAMETER_KINDS = (
+    "depthwise", "pointwise", "conv", "bn", "linear", "adapter", "controller", "mask", "gate", "bias", "other",
+)  # fmt: skip
+"""What a parameter is for. `bias` is a convolution's own; a Linear's bias is `linear`, an adapter's BN is `bn`."""
+
+
+class ResultError(UserError):
+    """A result folder is unfinished, damaged, or of another kind than the caller takes it for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRow:
+    """Some parameters of one kind: `count` numbers that are kept with `bits` bits each.
+
+    name: the tensor's, so that the shared rows of several results are seen to be the same. domain: whose they are;
+    "" for those that all domains share. kind: one of `PARAMETER_KINDS`.
+    """
+
+    name: str
+    kind: str
+    count: int
+    bits: float = 32
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the training took: wall-clock seconds, epochs, images shown (each time counted), and on what."""
+
+    seconds: float = 0.0
+    epochs: int = 0
+    n_images_seen: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One domain trained with one method, and how many test images it got right.
+
+    system: the row's name in the tables: the method, with its variant where it has several (`soft-sharing-early`).
+    data: the data set's name; results of different data never share a table. split: what `n_test` images came from.
+    trained_on: `train` or `train+val`. parameters: of the shared body and of this domain; heads included.
+    multiply_adds: of one test image of `input_size` (H, W). recipe: as resolved.
+    """
+
+    domain: str
+    system: str
+    method: str
+    data: str
+    split: str
+    n_classes: int
+    n_test: int
+    n_correct: int
+    backbone: str
+    width: int
+    trained_on: str = "train"
+    seed: int = 0
+    options: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    cost: Cost = Cost()
+    parameters: tuple[ParameterRow, ...] = ()
+    multiply_adds: int | None = None
+    input_size: tuple[int, int] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = (self.n_classes, self.n_test, self.n_correct, self.width)
+        if any(isinstance(n, bool) or not isinstance(n, int) for n in counts):
+            raise ResultError(
+                f"The result of {self.domain!r} has a count that is no whole number: {counts}; count images."
+            )
+        if self.n_test < 1 or not 0 <= self.n_correct <= self.n_test:
+            raise ResultError(
+                f"The result of domain {self.domain!r} says {self.n_correct} correct of {self.n_test} test images; "
+                f"there must be at least one image and no more correct ones than images: evaluate again."
+            )
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that are right, in [0, 1]."""
+        return self.n_correct / self.n_test
+
+
+def write_result(folder: str | Path, result: Result) -> None:
+    """`write_result(folder, result)`: `results.json` whole or not at all, and `DONE` last.
+
+    A `DONE` of an earlier result goes first, so that no moment shows a finished folder with half a result.
+    """
+    folder = Path(folder)
+    (folder / DONE_FILE).unlink(missing_ok=True)
+    write_json(folder / RESULT_FILE, {"format": FORMAT_VERSION, **asdict(result)})
+    _write_text(folder / DONE_FILE, "")
+
+
+def is_done(folder: str | Path) -> bool:
+    """Whether the folder holds a finished result."""
+    return (Path(folder) / DONE_FILE).is_file() and (Path(folder) / RESULT_FILE).is_file()
+
+
+def read_result(folder: str | Path) -> Result:
+    """The result of one finished folder. Raises `ResultError` where there is none, or none that can be read."""
+    folder = Path(folder)
+    if not (folder / RESULT_FILE).is_file():
+        raise ResultError(f"{folder} is no result folder: it has no {RESULT_FILE}; give one that `mdl train` wrote.")
+    if not (folder / DONE_FILE).is_file():
+        raise ResultError(
+            f"{folder} is not finished: it has no {DONE_FILE}; run the command that made it again with --resume."
+        )
+    try:
+        values = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultError(
+            f"{folder / RESULT_FILE} cannot be read ({error}): delete the folder and train again."
+        ) from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT_VERSION:
+        found = values.get("format") if isinstance(values, dict) else None
+        raise ResultError(
+            f"{folder / RESULT_FILE} has format {found!r}; this version reads {FORMAT_VERSION}: train again."
+        )
+    try:
+        return _as_result(values)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ResultError(
+            f"{folder / RESULT_FILE} is not what `mdl train` writes ({error}): delete the folder and train again."
+        ) from error
+
+
+def read_results(roots: str | Path | Iterable[str | Path]) -> list[Result]:
+    """Every finished result below one or several folders, ordered by data, system and domain.
+
+    Folders that are not finished are passed over (see `unfinished`). Raises `ResultError` where there is no result at
+    all, where one cannot be read, and where two speak of the same domain of the same system on the same data.
+    """
+    roots = [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
+    found: dict[tuple[str, str, str], tuple[Path, Result]] = {}
+    for folder in _folders(roots):
+        if not is_done(folder):
+            continue
+        result = read_result(folder)
+        key = (result.data, result.system, result.domain)
+        if key in found:
+            raise ResultError(
+                f"{found[key][0]} and {folder} both hold {result.system} on {result.domain} of {result.data}; "
+                f"one row has one result: give one of the two folders."
+            )
+        found[key] = (folder, result)
+    if not found:
+        raise ResultError(f"No finished result lies below {', '.join(map(str, roots))}: run `mdl decathlon` first.")
+    return [found[key][1] for key in sorted(found)]
+
+
+def unfinished(roots: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Folders below that hold a `results.json` and no `DONE`."""
+    roots = [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
+    return [folder for folder in _folders(roots) if not is_done(folder)]
+
+
+def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Sequence[int]) -> None:
+    """`write_predictions(folder, ids, classes)`: the class, from 0, that each test image was given."""
+    lines = [f"{int(i)},{int(c)}\n" for i, c in zip(image_ids, classes, strict=True)]
+    _write_text(Path(folder) / PREDICTION_FILE, "image_id,class\n" + "".join(lines))
+
+
+def read_predictions(folder: str | Path) -> dict[int, int]:
+    """Class, from 0, by image id. Raises `ResultError` for a missing or damaged file or an image given twice."""
+    path = Path(folder) / PREDICTION_FILE
+    try:
+        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        if header != ["image_id", "class"]:
+            raise ValueError(f"its first line is {','.join(header)!r}")
+        predictions = {int(image_id): int(label) for image_id, label in rows}
+    except (OSError, ValueError) as error:
+        raise ResultError(
+            f"{path} cannot be read as predictions ({error}): run `mdl eval` on {Path(folder)} again."
+        ) from error
+    if len(predictions) != len(rows):
+        raise ResultError(f"{path} names an image twice: run `mdl eval` on {Path(folder)} again.")
+    return predictions
+
+
+def write_json(path: Path, value: Any) -> None:
+    """The file appears under its name whole, or not at all; a number that is not finite is refused."""
+    _write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _folders(roots: Sequence[Path]) -> list[Path]:
+    missing = [str(root) for root in roots if not root.is_dir()]
+    if missing:
+        raise ResultError(
+            f"There is no folder {', '.join(missing)}: give folders that `mdl train` wrote, or one above them."
+        )
+    return sorted({path.parent.resolve() for root in roots for path in root.rglob(RESULT_FILE)})
+
+
+def _as_result(values: Mapping[str, Any]) -> Result:
+    known = {f.name for f in fields(Result)}
+    unknown = set(values) - known - {"format"}
+    if unknown:
+        raise KeyError(f"unknown keys {sorted(unknown)}")
+    values = {name: values[name] for name in known if name in values}
+    values["parameters"] = tuple(ParameterRow(**row) for row in values.get("parameters", ()))
+    values["cost"] = Cost(**values.get("cost", {}))
+    values["notes"] = tuple(values.get("notes", ()))
+    if values.get("input_size") is not None:
+        values["input_size"] = tuple(values["input_size"])
+    return Result(**values)
