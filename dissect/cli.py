@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
+import math
+import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import replace
+from functools import partial, wraps
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +23,6 @@ from data_prep.formats import UserError
 
 if TYPE_CHECKING:
     from dissect.models import Network
-    from dissect.run_store import Run
 
 EXAMPLES = {
     "run": "dissect run efficientnet_lite0 --layers 18 24 30 --data path/to/broden --out runs/lite0",
@@ -27,6 +31,11 @@ EXAMPLES = {
     "export": "dissect export runs/embedded-separable-18-20-22 --out tally",
 }
 DEFAULT_NETWORK = "mdl:separable"
+RUN_FILES = (
+    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "counts", "strongest", "partial",
+    "report.html", "figures",
+)  # fmt: skip
+"""What a run leaves in its folder, all that --overwrite may delete."""
 
 
 def run(
@@ -45,10 +54,10 @@ def run(
     upsample: Literal["half-pixel", "receptive-field"] = "half-pixel",
     union: Literal["category", "all-images", "touched"] = "category",
     categories: tuple[str, ...] = (),
-    split: str | None = None,
+    split: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     image_size: tuple[int, ...] = (),
-    mean: tuple[float, float, float] | None = None,
-    std: tuple[float, float, float] | None = None,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
     strongest: int = 8,
     seed: int = 0,
     device: str = "auto",
@@ -97,12 +106,14 @@ def run(
     from data_prep.broden import open_broden
     from dissect import run as runs
     from dissect.engine import Execution
+    from dissect.run_store import read_info
     from dissect.settings import Settings
+    from dissect.terminal import progress_bars
 
     settings = Settings(quantile, iou_cut, tap, upsample, union, split, categories or None, strongest)
     execution = Execution(
-        _device(device), _at_least_one("--batch-size", batch_size), _at_least_one("--workers", workers),
-        int(memory * 2**30), on_bad_image,
+        _device(device), int(_between("--batch-size", batch_size, 1, 4096)), int(_between("--workers", workers, 1, 256)),
+        int(_between("--memory", memory, 0.001, 2**20) * 2**30), on_bad_image,
     )  # fmt: skip
     label_set = open_broden(label_root, split, settings.categories)
     label_set.name = label_name or label_set.name
@@ -111,13 +122,18 @@ def run(
         [label_set.name, *(network.name for network in loaded), *map(_slug, layers)]
     )
     if overwrite and (folder / "run.json").exists():
-        shutil.rmtree(folder)
+        _delete_run(folder)
     command = shlex.join(["dissect", *sys.argv[1:]])
     was_done = (folder / "DONE").exists()
-    with _progress() as progress:
+    with progress_bars() as progress:
         runs.run(loaded, label_set, layers, settings, folder, ops or None, execution, progress, seed, command)
     if was_done:
         print(f"{folder} was already finished with these settings; --overwrite makes it anew.")
+    skipped = read_info(folder)["data"]["skipped"]
+    if skipped:
+        print(
+            f"note: {len(skipped)} of {len(label_set.images)} images were left out; the first: {skipped[0]['reason']}"
+        )
     for network in loaded:
         if network.note:
             print(f"note: {network.note}")
@@ -134,19 +150,17 @@ def layers(
         everything: List every module that fires, not only convolutions.
         image_size: Side, or height and width, of the input; the network's own if not given.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from dissect.layers import list_layers
+    from dissect.terminal import print_table
 
-    loaded = _load((network,), (), (), (), image_size, None, None, 0)[0]
-    table = Table("number", "operator", "module", "units", "map", box=None, pad_edge=False)
+    loaded = _load((network,), (), (), (), image_size, (), (), 0)[0]
+    rows = []
     for layer in list_layers(loaded.model, loaded.input_size):
-        numbered = layer.label if layer.label != layer.module else ""
-        if numbered or everything:
+        if layer.numbered or everything:
             size = f"{layer.shape[1]} x {layer.shape[2]}" if layer.shape else f"none: {layer.output}"
-            table.add_row(numbered, layer.operator, layer.module, str(layer.n_units or ""), size)
-    Console(soft_wrap=True).print(table)
+            number = layer.label if layer.numbered else ""
+            rows.append((number, layer.operator, layer.module, str(layer.n_units or ""), size))
+    print_table(("number", "operator", "module", "units", "map"), rows)
     return 0
 
 
@@ -157,11 +171,12 @@ def report(folder: tyro.conf.Positional[Path]) -> int:
         folder: A run folder.
     """
     from dissect.run_store import open_run
+    from dissect.terminal import print_summary
     from reports.page import write_report
 
     finished = open_run(folder)
     page = write_report(folder)
-    _print_summary(finished)
+    print_summary(finished)
     print(f"report: {page}")
     return 0
 
@@ -190,22 +205,18 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run one command. Exit status: 0 done, 2 something the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     try:
-        sys.exit(
-            tyro.extras.subcommand_cli_from_dict(
-                COMMANDS,
-                prog="dissect",
-                description="Which concepts do the units of a network detect? Network dissection (Bau et al. 2017).",
-                args=args,
-            )
-        )
+        sys.exit(_parse(args)())
     except UserError as error:
         sys.exit(_fail(str(error)))
     except OSError as error:
         if error.errno is None:
             raise
         sys.exit(_fail(_explain(error)))
+    except MemoryError as error:
+        advice = "lower --batch-size, --workers or --strongest, or tap fewer layers"
+        sys.exit(_fail(f"The memory of this machine does not suffice ({error or 'no more is left'}): {advice}."))
     except KeyboardInterrupt:
-        print("interrupted: no result was written; the same command goes on from here.", file=sys.stderr)
+        print("interrupted: the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
     except SystemExit as done:
         if not done.code and {"-h", "--help"} & set(args):
@@ -213,8 +224,36 @@ def main(args: Sequence[str] | None = None) -> None:
         raise
 
 
+def _parse(args: Sequence[str]) -> Callable[[], int]:
+    """The command that `args` ask for, ready to be called. Raises `UserError` where they ask for none."""
+
+    def later(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+        return wraps(command)(lambda *values, **options: partial(command, *values, **options))
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: later(command) for name, command in COMMANDS.items()},
+                prog="dissect",
+                description="Which concepts do the units of a network detect? Network dissection (Bau et al. 2017).",
+                args=args,
+            )
+    except SystemExit as done:
+        if not done.code:
+            raise
+    # tyro draws a box: a title, what is wrong and, behind a rule, what was perhaps meant.
+    lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
+    parts = [" ".join(part) for ruled, part in groupby(lines[1:], lambda line: not line.strip("-")) if not ruled]
+    wrong = parts[0].rstrip(".") if parts else "The command line is not understood"
+    meant = re.search(r"Perhaps you meant:[^-]*(--[a-z-]+)", said.getvalue())
+    command = " ".join(["dissect", *(name for name in args[:1] if name in COMMANDS)])
+    guess = f"did you mean {meant[1]}? " if meant else ""
+    raise UserError(f"{wrong}; {guess}`{command} --help` tells what there is.")
+
+
 def _fail(sentence: str) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
 
 
@@ -228,8 +267,9 @@ def _explain(error: OSError) -> str:
 def _embedded() -> Path:
     """The embedded miniature Broden, drawn first where it is not there yet."""
     from data_prep.mini_broden import ensure
+    from dissect.terminal import progress_bars
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         return ensure(progress=lambda done, total: progress("drawing", done, total))
 
 
@@ -239,8 +279,8 @@ def _load(
     names: Sequence[str],
     domains: Sequence[str],
     image_size: Sequence[int],
-    mean: tuple[float, float, float] | None,
-    std: tuple[float, float, float] | None,
+    mean: Sequence[float],
+    std: Sequence[float],
     seed: int,
 ) -> list[Network]:
     """The networks, each with what the options say of it."""
@@ -255,15 +295,21 @@ def _load(
         raise UserError(
             f"--image-size is {' '.join(map(str, image_size))}; give one side, or height and width, in pixels."
         )
+    for option, values in (("--mean", mean), ("--std", std)):
+        usable = all(math.isfinite(value) and (value > 0 or option == "--mean") for value in values)
+        if len(values) not in (0, 3) or not usable:
+            raise UserError(
+                f"{option} is {' '.join(map(str, values))}; give three numbers, for red, green and blue in 0..1."
+            )
     builders = {"mdl": lambda name, **arguments: _mdl_network(name, **{"seed": seed, **arguments})}
     networks = []
     for n, spec in enumerate(specs):
-        network = load_network(spec, weights[n] if weights else None, names[n] if names else None, builders)
+        network = load_network(spec, weights[n] if weights else None, names[n] if names else None, builders, seed)
         wishes = {
             "domain": domains[n] if domains else network.domain,
             "input_size": (image_size[0], image_size[-1]) if image_size else network.input_size,
-            "mean": mean or network.mean,
-            "std": std or network.std,
+            "mean": tuple(mean) or network.mean,
+            "std": tuple(std) or network.std,
         }
         networks.append(replace(network, **wishes))
     return networks
@@ -307,63 +353,33 @@ def _device(wanted: str) -> str:
     return wanted
 
 
-def _at_least_one(option: str, value: int) -> int:
-    if value < 1:
-        raise UserError(f"{option} is {value}; it must be at least 1.")
+def _between(option: str, value: float, least: float, most: float) -> float:
+    if not least <= value <= most:
+        raise UserError(f"{option} is {value}; it must lie in {least}..{most}.")
     return value
+
+
+def _delete_run(folder: Path) -> None:
+    """Delete what a run wrote into `folder`, which must hold nothing else."""
+    from dissect.run_store import read_info
+
+    info = read_info(folder)
+    unfinished = tuple(f".{name}." for name in RUN_FILES)  # what a run that was killed left half written
+    foreign = [p.name for p in folder.iterdir() if p.name not in RUN_FILES and not p.name.startswith(unfinished)]
+    if foreign or not isinstance(info, dict) or "format" not in info:
+        raise UserError(
+            f"{folder} holds {(foreign or ['a run.json'])[0]}, which no run wrote, so --overwrite leaves it alone: move that "
+            f"away, or give another folder with --out."
+        )
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _slug(text: str) -> str:
     return "".join(c if c.isalnum() or c in "._" else "_" for c in text)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A line a stage, with time left; on a terminal only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    # No refreshing thread: the embedded set is drawn by forked processes, and a fork beside a thread may hang.
-    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as bars:
-        tasks = {}
-
-        def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(f"{stage:<10}", total=total)
-            bars.update(tasks[stage], completed=done, total=total, refresh=True)
-
-        yield update
-
-
-def _print_summary(finished: Run) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from dissect.summary import summary
-
-    table = Table(
-        "network", "layer", "operator", "units", "detectors", "share", "unique", "dead", box=None, pad_edge=False,
-        title=f"detectors: best IoU > {finished.info['settings']['iou_cut']}; unique: distinct concepts among them",
-        title_justify="left",
-    )  # fmt: skip
-    for row in summary(finished).itertuples():
-        table.add_row(
-            row.network, row.layer, row.operator, str(row.n_units), str(row.n_detectors), f"{row.detector_share:.1%}",
-            str(row.n_unique), str(row.n_dead),
-        )  # fmt: skip
-    Console(soft_wrap=True).print(table)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ An image counts only if it and its label maps can be used: both are read, and ch
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,9 +22,6 @@ from PIL import Image
 from data_prep.formats import BadImageError, ImageLabels, LabelledImages, UserError
 
 LABEL_CACHE_BYTES = 256 * 2**20
-
-_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises where a file is not the image that it should be."""
 
 
 class ImageReader:
@@ -125,7 +121,9 @@ def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(image)
     except FileNotFoundError:
         raise BadImageError(f"{path} is missing: restore it, or skip such images with --on-bad-image skip.") from None
-    except _PILLOW_ERRORS as error:
+    except BadImageError:
+        raise
+    except Exception as error:  # Pillow's readers raise a dozen kinds of error for a damaged file
         raise BadImageError(
             f"{path} cannot be read ({error}): restore it, or skip it with --on-bad-image skip."
         ) from error

@@ -76,6 +76,8 @@ def select_layers(
     last point before, and `module` says which that is.
     Raises `TapError`, offering the nearest names.
     """
+    if not wanted:
+        raise TapError("No layer is chosen: give numbers, module names or globs; `dissect layers` lists them.")
     chosen: list[Layer] = []
     for pattern in wanted:
         matches = [layer for layer in _matching(table, pattern) if not operators or layer.operator in operators]
@@ -107,7 +109,12 @@ def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
             return numbered
         numbers = [int(layer.label) for layer in table if layer.numbered]
         if numbers:
-            raise TapError(f"There is no convolution {pattern}; this network's are numbered 1 to {max(numbers)}.")
+            named = f"; the module called {pattern} goes as '[{pattern}]'" * any(
+                layer.module == pattern for layer in table
+            )
+            raise TapError(
+                f"There is no convolution {pattern}; this network's are numbered 1 to {max(numbers)}{named}."
+            )
     exact = [layer for layer in table if layer.module == pattern]
     if exact:
         return exact

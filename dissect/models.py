@@ -17,6 +17,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 import sys
@@ -112,7 +113,7 @@ def _build(spec: str, builders: Mapping[str, Builder]) -> Network:
     body, arguments = _parse(spec)
     prefix, _, rest = body.rpartition(":")
     if prefix in builders:
-        return builders[prefix](rest, **arguments)
+        return _call(spec, builders[prefix], rest, **arguments)
     if prefix == "torchvision":
         return _torchvision(rest, arguments)
     if prefix == "timm":
@@ -161,7 +162,9 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is said in the error
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise a dozen kinds of error for a damaged file
         raise ModelError(
             f"The weights file {path} cannot be read ({_reason(error)}): it must be safetensors, or a plain state dict of "
@@ -191,7 +194,7 @@ def _parse(spec: str) -> tuple[str, dict[str, Any]]:
     return body, arguments
 
 
-def _call(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(what: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     try:
         return function(*args, **kwargs)
     except UserError:
@@ -211,7 +214,9 @@ def _torchvision(name: str, arguments: dict[str, Any]) -> Network:
     import torchvision
 
     _known(name, torchvision.models.list_models(), "torchvision")
-    model = _call(f"torchvision:{name}", torchvision.models.get_model, name, **{"weights": None, **arguments})
+    taken = inspect.signature(torchvision.models.get_model_builder(name)).parameters
+    none = dict.fromkeys({"weights", "weights_backbone"} & set(taken))  # nothing is downloaded unless asked for
+    model = _call(f"torchvision:{name}", torchvision.models.get_model, name, **none | arguments)
     trained = bool(arguments.get("weights"))
     return Network(name, "", model, trained=trained, note="" if trained else _untrained(name))
 

