@@ -61,7 +61,7 @@ def run(
     strongest: int = 8,
     seed: int = 0,
     device: str = "auto",
-    batch_size: int = 8,
+    batch_size: int = 4,
     workers: int = 2,
     memory: float = 0.5,
     on_bad_image: Literal["skip", "fail"] = "fail",

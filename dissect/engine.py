@@ -45,7 +45,7 @@ class Execution:
     """How the work is done; none of it decides the result. memory: bytes for tails and candidates together."""
 
     device: str = "cpu"
-    batch_size: int = 8
+    batch_size: int = 4
     workers: int = 2
     memory: int = 2**29
     on_bad_image: Literal["skip", "fail"] = "fail"

@@ -1,101 +1,410 @@
-"""The command `mdl`: `mdl params` counts what a network costs, `mdl layers` lists where it can be tapped."""
+"""The command `mdl`: train networks for many visual domains, evaluate and export them, count, score and compare them."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from data_prep.formats import UserError
+from mdl import counting_cli
 
 if TYPE_CHECKING:
-    from mdl.resnet26 import ResNet26
+    from mdl.progress import Display
+    from mdl.results import Result
+    from mdl.run import DomainSets, Setting
 
-Kind = Literal["separable", "plain"]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
+Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")]
+Options = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")]
+Backbone = Literal["separable", "plain"]
 
 EXAMPLES = {
-    "params": "mdl params --classes 100 --input-size 72",
-    "layers": "mdl layers --network plain",
+    "pretrain": "mdl pretrain --recipe mini-fast --set epochs=2",
+    "train": "mdl train --domain mini-dtd --method pointwise-sharing --recipe mini-fast",
+    "decathlon": "mdl decathlon --method pointwise-sharing --recipe mini-fast",
+    "eval": "mdl eval runs/decathlon/mini/pointwise-sharing/mini-dtd",
+    "export": "mdl export runs/decathlon/mini/pointwise-sharing/mini-dtd --out dtd.safetensors",
+    "domains": "mdl domains",
+    **counting_cli.EXAMPLES,
 }
 
 
-def params(classes: int | None = 1000, width: int | None = None, input_size: int = 64) -> None:
-    """Print the parameters of both networks by kind, and the multiply-adds of one image.
+def pretrain(
+    data: Folder = None,
+    recipe: str = "mini",
+    settings: Settings = (),
+    network: Backbone = "separable",
+    domain: str | None = None,
+    prepare_for: str | None = None,
+    out: Folder = None,
+    cache: Folder = None,
+    device: str = "auto",
+    threads: int | None = None,
+    resume: bool = True,
+) -> int:
+    """Train a base network, which the sharing methods start from.
 
     Args:
-        classes: Outputs of the last layer; None for a network without one.
-        width: Channels of the stem; None for the published width (separable 64, plain 32).
-        input_size: Side of the square image in pixels, for the multiply-adds.
+        data: A decathlon in the official layout; the embedded miniature if not given.
+        recipe: paper, released, mini, mini-fast, or a TOML file.
+        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
+        network: The ResNet-26 to train.
+        domain: The domain to train on; imagenet12 or mini-imagenet12 if not given.
+        prepare_for: Put this method's modules into the network before training; series-adapters wants that.
+        out: The result folder; runs/decathlon/DATA/base-NETWORK/DOMAIN if not given.
+        cache: Where decoded images are kept; the user's cache folder if not given.
+        device: cpu, cuda, cuda:N, or auto.
+        threads: Threads of the CPU; PyTorch's own choice if not given.
+        resume: Go on with a run that the folder holds; --no-resume begins anew.
     """
-    from mdl.resnet26 import multiply_adds, parameter_counts
+    from mdl import run
+    from mdl.row import base_domain, base_folder
 
-    kinds = get_args(Kind)
-    networks = [_build(kind, classes, width) for kind in kinds]
-    counts = [parameter_counts(network) for network in networks]
-    table = {kind: [count[kind] for count in counts] for kind in counts[0]}
-    table["all parameters"] = [sum(count.values()) for count in counts]
-    table["multiply-adds"] = [multiply_adds(network, input_size) for network in networks]
-    rows = [[name, *(f"{n:,}" for n in numbers)] for name, numbers in table.items() if any(numbers)]
-    _print_table(["", *kinds], rows, numbers=(1, 2))
+    with _setting(data, recipe, settings, cache, device, threads, resume) as (setting, root, display):
+        domain = domain or base_domain(setting.data)
+        folder = out or base_folder(root, network, prepare_for or "", domain)
+        display.begin(f"base network, {domain}")
+        _tell(setting, run.pretrain(setting, folder, domain, network, prepare_for), folder)
+    return 0
 
 
-def layers(network: Kind = "separable", width: int | None = None) -> None:
-    """Print the convolutions of a network, numbered 1 to 25 in order of execution, and the BN and ReLU after each.
-
-    Behind the second convolution of a block the shortcut is added before the ReLU.
+def train(
+    domain: str,
+    method: str,
+    data: Folder = None,
+    base: Annotated[Path | None, tyro.conf.arg(metavar="DIR|FILE")] = None,
+    options: Options = (),
+    sources: tuple[Path, ...] = (),
+    recipe: str = "mini",
+    settings: Settings = (),
+    network: Backbone | None = None,
+    out: Folder = None,
+    cache: Folder = None,
+    device: str = "auto",
+    threads: int | None = None,
+    resume: bool = True,
+) -> int:
+    """Train one domain on a base network with one sharing method.
 
     Args:
-        network: Which network to list.
-        width: Channels of the stem; None for the published width (separable 64, plain 32).
+        domain: The domain, such as dtd; `mdl domains` lists them.
+        method: The sharing method, such as pointwise-sharing.
+        data: A decathlon in the official layout; the embedded miniature if not given.
+        base: The base network: the folder of `mdl pretrain` or a file; the one in runs/decathlon/DATA if not given.
+        options: The method's options, such as controller=diagonal or region=late.
+        sources: For soft-sharing, the domains that it mixes: folders of `mdl train`; all that stand beside if not given.
+        recipe: paper, released, mini, mini-fast, or a TOML file.
+        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
+        network: The ResNet-26 whose base network is taken, where --base is not given; that of the method's paper.
+        out: The result folder; runs/decathlon/DATA/SYSTEM/DOMAIN if not given.
+        cache: Where decoded images are kept; the user's cache folder if not given.
+        device: cpu, cuda, cuda:N, or auto.
+        threads: Threads of the CPU; PyTorch's own choice if not given.
+        resume: Go on with a run that the folder holds; --no-resume begins anew.
     """
-    from mdl.resnet26 import layer_table
+    from mdl import run
+    from mdl.row import SOURCE, base_domain, base_folder, domain_files
+    from mdl.sharing import METHODS
+    from mdl.sharing.base import backbone as backbone_of
+    from mdl.sharing.base import choose
 
-    rows = [
-        [str(row.number), row.operator, row.module, str(row.channels), str(row.stride), row.bn or "-", row.relu or "-"]
-        for row in layer_table(_build(network, None, width))
-    ]
-    _print_table(["layer", "operator", "module", "units", "stride", "BN", "ReLU"], rows, numbers=(0, 3, 4))
+    choose("method", method, METHODS)
+    chosen = _options(options)
+    with _setting(data, recipe, settings, cache, device, threads, resume) as (setting, root, display):
+        choose("domain", domain, setting.data.domains)
+        if base is None:
+            kind = network or METHODS[method].published_on
+            base = base_folder(root, kind, method, base_domain(setting.data))
+            if not (base / run.BODY_FILE).exists():
+                raise UserError(
+                    f"There is no base network in {base}: make one with `mdl pretrain`, or give it with --base."
+                )
+        body = base / run.BODY_FILE if base.is_dir() else base
+        files = [path / run.DOMAIN_FILE if path.is_dir() else path for path in sources]
+        if method == "soft-sharing" and not files:
+            files = domain_files(root, SOURCE)
+        net, _ = run.open_network(body, method, chosen, files)
+        system = run.system_name(net.method, backbone_of(net.body))
+        folder = out or root / system / domain
+        display.begin(f"{system}, {domain}")
+        _tell(setting, run.train_domain(setting, folder, domain, method, body, chosen, files), folder)
+    return 0
+
+
+def decathlon(
+    method: str,
+    data: Folder = None,
+    options: Options = (),
+    recipe: str = "mini",
+    settings: Settings = (),
+    network: Backbone | None = None,
+    domains: tuple[str, ...] = (),
+    out: Folder = None,
+    cache: Folder = None,
+    device: str = "auto",
+    threads: int | None = None,
+    resume: bool = True,
+) -> int:
+    """Train one row of the table: the base network and all domains with one method, skipping what is done.
+
+    The same command goes on where it was interrupted.
+
+    Args:
+        method: The sharing method, such as pointwise-sharing.
+        data: A decathlon in the official layout; the embedded miniature if not given.
+        options: The method's options, such as controller=diagonal or region=late.
+        recipe: paper, released, mini, mini-fast, or a TOML file.
+        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
+        network: The ResNet-26 to use; that of the method's paper if not given.
+        domains: Only these domains besides the base domain.
+        out: The folder of all systems; runs/decathlon/DATA if not given.
+        cache: Where decoded images are kept; the user's cache folder if not given.
+        device: cpu, cuda, cuda:N, or auto.
+        threads: Threads of the CPU; PyTorch's own choice if not given.
+        resume: Go on with runs that the folders hold; --no-resume trains the domains, not the base network, anew.
+    """
+    from mdl.row import run_row
+
+    with _setting(data, recipe, settings, cache, device, threads, resume) as (setting, root, display):
+        results = run_row(setting, out or root, method, _options(options), network, domains, display.begin)
+        if setting.group.is_first:
+            for result in results:
+                print(_line(result))
+            print(f"table: mdl table {out or root}")
+    return 0
+
+
+def evaluate(
+    folder: tyro.conf.Positional[Path],
+    data: Folder = None,
+    split: Literal["test", "val", "train"] = "test",
+    base: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    cache: Folder = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> int:
+    """Count again how many images of a split a finished network gets right.
+
+    On test it writes the class of every image to the folder's predictions.csv.
+
+    Args:
+        folder: A finished result folder.
+        data: The decathlon that it was trained on; the embedded miniature if not given.
+        split: The images to count on.
+        base: The base network's file, where it does not lie beside the folder.
+        cache: Where decoded images are kept; the user's cache folder if not given.
+        device: cpu, cuda, cuda:N, or auto.
+        threads: Threads of the CPU; PyTorch's own choice if not given.
+    """
+    from mdl.kept import evaluate_kept, open_kept
+    from mdl.results import write_predictions
+
+    with _session(device, threads) as group:
+        kept = open_kept(folder, base)
+        sets, _ = _open_data(data)
+        images = sets.split(kept.result.domain, split)
+        counted = evaluate_kept(kept, images, cache or _cache_folder(), group)
+        if group.is_first:
+            if split == "test":
+                write_predictions(folder, images.image_ids.tolist(), counted.predicted.tolist())
+            what = f"{kept.result.system} on {kept.result.domain}, {split}"
+            if not counted.n_test:
+                print(f"{what}: the labels are withheld; the classes given are in {folder / 'predictions.csv'}")
+            else:
+                print(f"{what}: {counted.n_correct:,} of {counted.n_test:,} right, {counted.accuracy:.2%}")
+            if split == kept.result.split and counted.n_correct != kept.result.n_correct:
+                print(f"note: the training counted {kept.result.n_correct:,}; another device may round otherwise.")
+    return 0
+
+
+def export(
+    folder: tyro.conf.Positional[Path],
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
+    base: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> int:
+    """Write one domain's network as an ordinary ResNet-26, for `dissect run --weights` and other tools.
+
+    Args:
+        folder: A finished result folder.
+        out: The safetensors file to write.
+        base: The base network's file, where it does not lie beside the folder.
+    """
+    from mdl.kept import export_kept, open_kept
+
+    kept = open_kept(folder, base)
+    path = export_kept(kept, out)
+    result = kept.result
+    network = f"mdl:{result.backbone},width={result.width},classes={result.n_classes}"
+    print(f"dissect run {network} --weights {path} --domains {result.domain}")
+    return 0
+
+
+def domains(data: Folder = None, recipe: str = "mini") -> int:
+    """List the domains of a decathlon: classes, images, and how their images enter a network.
+
+    Args:
+        data: A decathlon in the official layout; the embedded miniature if not given.
+        recipe: The recipe whose sizes, weight decays and dropouts to show.
+    """
+    from mdl.recipe import load_recipe
+
+    sets, _ = _open_data(data)
+    chosen = load_recipe(recipe)
+    rows = []
+    for name in sets.domains:
+        splits = [_count(sets, name, split) for split in ("train", "val", "test")]
+        plan = chosen.plan("train", name)
+        rules = plan.input_rules
+        size = f"{rules.resize[0]} x {rules.resize[1]}" if isinstance(rules.resize, tuple) else str(rules.resize)
+        crop = "none" if rules.train_crop is None else f"{'random' if rules.random else 'centre'} {rules.train_crop}"
+        n_classes = str(len(sets.split(name, "train").class_names)) if splits[0] != "-" else "-"
+        rows.append([name, n_classes, *splits, size, crop, f"{plan.weight_decay:g}", f"{plan.dropout:g}"])
+    header = ["domain", "classes", "train", "val", "test", "resize", "crop", "weight decay", "dropout"]
+    counting_cli.print_table(header, rows, numbers=(1, 2, 3, 4, 7, 8))
+    return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "pretrain": pretrain, "train": train, "decathlon": decathlon, "eval": evaluate, "export": export, "domains": domains,
+    **counting_cli.COMMANDS,
+}  # fmt: skip
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command. Exit status: 0 done, 2 something the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {"params": params, "layers": layers},
-            prog="mdl",
-            description="Networks for many visual domains: what they cost and where they can be tapped.",
-            args=args,
-        )
+        sys.exit(
+            tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, prog="mdl", args=args,
+                description="Networks for many visual domains: train, share, count, score and compare them.",
+            )
+        )  # fmt: skip
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_fail(str(error)))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.exit(_fail(_explain(error)))
     except KeyboardInterrupt:
+        print(
+            "interrupted: what was finished is kept; the same command goes on after the last whole epoch.",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except SystemExit as done:
         if not done.code and {"-h", "--help"} & set(args):
-            print(f"\nexample:\n  {EXAMPLES.get(args[0], EXAMPLES['params'])}")
+            print(f"\nexample:\n  {EXAMPLES.get(args[0], EXAMPLES['decathlon'])}")
         raise
 
 
-def _build(kind: Kind, classes: int | None, width: int | None) -> ResNet26:
+@contextmanager
+def _setting(
+    data: Path | None,
+    recipe: str,
+    settings: Sequence[str],
+    cache: Path | None,
+    device: str,
+    threads: int | None,
+    resume: bool,
+) -> Iterator[tuple[Setting, Path, Display]]:
+    """(setting, the folder of all systems on this data, the display) for a training command."""
+    from mdl.recipe import load_recipe
+    from mdl.run import Setting
+
+    chosen = load_recipe(recipe, settings)
+    # Drawing the embedded set forks processes, so it comes before anything that starts threads.
+    sets, name = _open_data(data)
+    from mdl.progress import Display
+
+    with _session(device, threads) as group, Display() as display:
+        yield (
+            Setting(sets, name, chosen, group, cache or _cache_folder(), display, not resume, display.decoding),
+            Path("runs") / "decathlon" / name, display,
+        )  # fmt: skip
+
+
+@contextmanager
+def _session(device: str, threads: int | None) -> Iterator[object]:
     import torch
 
-    from mdl.resnet26 import plain_resnet26, separable_resnet26
+    from mdl.processes import processes
 
-    build = {"separable": separable_resnet26, "plain": plain_resnet26}[kind]
-    with torch.device("meta"):  # shapes without weights: nothing here needs their values
-        return build(classes) if width is None else build(classes, width)
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"--threads is {threads}; it must be at least 1.")
+        torch.set_num_threads(threads)
+    with processes(device) as group:
+        yield group
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int]) -> None:
-    """Columns as wide as their widest cell; those in `numbers` flush right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = [f"{cell:{'>' if i in numbers else '<'}{widths[i]}}" for i, cell in enumerate(row)]
-        print("  ".join(cells).rstrip())
+def _open_data(data: Path | None) -> tuple[DomainSets, str]:
+    """(the decathlon, its name in results and folders)."""
+    from data_prep.decathlon import open_decathlon
+
+    if data is None:
+        from data_prep.mini_decathlon import ensure
+
+        return open_decathlon(ensure()), "mini"
+    return open_decathlon(data), data.resolve().name
+
+
+def _cache_folder() -> Path:
+    """`$DISSECT_CACHE`, or `multidomain-dissection` in `$XDG_CACHE_HOME` or `~/.cache`; in it, `decoded`."""
+    own = os.environ.get("DISSECT_CACHE")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multidomain-dissection"
+    return (Path(own) if own else home) / "decoded"
+
+
+def _options(texts: Sequence[str]) -> Mapping[str, object]:
+    """`region=late rank=4` as a method's options, values as TOML writes them."""
+    from mdl.recipe import as_value
+
+    options: dict[str, object] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"{text!r} is no option: write KEY=VALUE, such as region=late.")
+        options[key] = as_value(value)
+    return options
+
+
+def _count(sets: DomainSets, domain: str, split: str) -> str:
+    try:
+        return f"{len(sets.split(domain, split)):,}"
+    except UserError:
+        return "-"
+
+
+def _tell(setting: Setting, result: Result, folder: Path) -> None:
+    if setting.group.is_first:
+        print(_line(result))
+        print(f"result: {folder}")
+
+
+def _line(result: Result) -> str:
+    return (
+        f"{result.system}, {result.domain}: {result.accuracy:.2%} on {result.split} ({result.n_correct:,} of {result.n_test:,}), "
+        f"trained on {result.trained_on}, {result.cost.epochs} epochs, {result.cost.seconds:,.0f} s"
+    )
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _explain(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk of {error.filename or 'the result folder'} is full: free some space and give the same command again."
+    return f"{error.filename or 'A file'} cannot be used ({error.strerror}): mend that, or choose another folder with --out."
 
 
 if __name__ == "__main__":

@@ -167,6 +167,33 @@ def test_interrupted_again_and_again(maps, data, reference, tmp_path):
     assert_equal(engine(maps, data, tmp_path, memory=TIGHT), reference, data)
 
 
+def crash_at(stage: str, done: int):
+    def progress(this_stage: str, this_done: int, total: int) -> None:
+        if (this_stage, this_done) == (stage, done):
+            raise OSError("disk full")
+
+    return progress
+
+
+@pytest.mark.parametrize("memory", [TIGHT, 2**29])
+def test_a_checkpoint_after_every_batch(maps, data, reference, tmp_path, memory):
+    """Also during the tally, when what is in memory moves to disk while it is being counted."""
+    result = engine(maps, data, tmp_path, batch_size=7, memory=memory, checkpoint_every=0)
+    assert_equal(result, reference, data)
+
+
+@pytest.mark.parametrize("crash", [("forward", 42), ("tally", 21)])
+def test_a_crash_some_time_after_a_checkpoint(maps, data, reference, tmp_path, crash):
+    """The files written since then must not count; they lie there still."""
+    with pytest.raises(KeyboardInterrupt):
+        engine(maps, data, tmp_path, progress=interrupt_at("forward", 7), batch_size=7, memory=TIGHT)
+    n_files = len(list(tmp_path.glob("candidates-*.npz")))
+    with pytest.raises(OSError, match="disk full"):
+        engine(maps, data, tmp_path, progress=crash_at(*crash), batch_size=7, memory=TIGHT)
+    assert len(list(tmp_path.glob("candidates-*.npz"))) > n_files
+    assert_equal(engine(maps, data, tmp_path, batch_size=5, memory=2**29), reference, data)
+
+
 def test_autocast_does_not_reach_the_counts(maps, data, reference, tmp_path):
     with torch.autocast("cpu", torch.bfloat16):
         assert_equal(engine(maps, data, tmp_path), reference, data)
