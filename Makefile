@@ -16,11 +16,14 @@ demo: $(VENV)/installed
 	$(BIN)/dissect run --layers 18 20 22 --out $(RUN)
 	@echo "Open $(CURDIR)/$(RUN)/report.html in a browser."
 
+# One torch thread in each of two processes: small networks lose more to waiting threads than they gain from them.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/installed lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/installed lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
