@@ -45,7 +45,9 @@ def _faults(path: Path, package: str) -> list[str]:
 SOURCES = [(path, package) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
-@pytest.mark.parametrize(("path", "package"), SOURCES, ids=lambda value: value.name if isinstance(value, Path) else value)
+@pytest.mark.parametrize(
+    ("path", "package"), SOURCES, ids=lambda value: value.name if isinstance(value, Path) else value
+)
 def test_arrows(path: Path, package: str) -> None:
     assert _faults(path, package) == []
 
@@ -56,7 +58,13 @@ def test_borders_import_no_torch(name: str) -> None:
 
 
 def test_reports_import_no_torch() -> None:
-    found = [(path.name, line) for path, package in SOURCES if package == "reports" for line, i in _imports(path) if "torch" in i]
+    found = [
+        (path.name, line)
+        for path, package in SOURCES
+        if package == "reports"
+        for line, i in _imports(path)
+        if "torch" in i
+    ]
     assert found == []
 
 
