@@ -1,6 +1,6 @@
 """Interrupt a long pass and go on later.
 
-    with checkpoints(observation, reader, folder, every=120) as checkpoint:
+    with checkpoints(observation, reader, folder, every=120, key=key) as checkpoint:
         for ...:
             ...
             checkpoint()                      # between two batches: saves now and then, and stops here on Ctrl-C
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.formats import UserError
 from dissect.images import ImageReader
 from dissect.observation import Observation
 from dissect.run_store import atomic_write
@@ -28,12 +29,20 @@ from dissect.run_store import atomic_write
 
 @contextmanager
 def checkpoints(
-    observation: Observation, reader: ImageReader, folder: Path, every: float
+    observation: Observation, reader: ImageReader, folder: Path, every: float, key: str
 ) -> Iterator[Callable[[], None]]:
-    """Take up the checkpoint in `folder` if there is one; yield the function to call between batches."""
+    """Take up the checkpoint in `folder` if there is one; yield the function to call between batches.
+
+    key: a hash of everything that decides the result. Raises `UserError` where the checkpoint has another.
+    """
     path = folder / "checkpoint.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as arrays:
+            if str(arrays["key"]) != key:
+                raise UserError(
+                    f"The checkpoint {path} was left by a run on other weights, layers, data or settings: "
+                    f"delete it, or give another folder."
+                )
             observation.restore(arrays)
             reader.n_read = int(arrays["n_read"])
             reader.skipped = [(int(number), reason) for number, reason in json.loads(str(arrays["skipped"]))]
@@ -43,6 +52,7 @@ def checkpoints(
     def save() -> None:
         nonlocal saved_at
         state = observation.state() | {
+            "key": np.array(key),
             "n_read": np.array(reader.n_read), "skipped": np.array(json.dumps(reader.skipped)),
         }  # fmt: skip
         with atomic_write(path) as file:
@@ -58,6 +68,8 @@ def checkpoints(
     with _held_back(asked_to_stop):
         try:
             yield checkpoint
+            if asked_to_stop.is_set():  # after the last batch
+                raise KeyboardInterrupt
         except KeyboardInterrupt:
             if asked_to_stop.is_set():
                 save()

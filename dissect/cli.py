@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import math
+import os
 import re
 import shlex
 import shutil
@@ -205,9 +206,14 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run one command. Exit status: 0 done, 2 something the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     try:
-        sys.exit(_parse(args)())
+        status = _parse(args)()
+        sys.stdout.flush()
+        sys.exit(status)
     except UserError as error:
         sys.exit(_fail(str(error)))
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
         if error.errno is None:
             raise

@@ -13,6 +13,8 @@ the network's: a convolution library may round their last bits differently for a
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +97,12 @@ def dissect(
     reader = ImageReader(
         data, network.input_size, execution.batch_size, execution.workers, execution.on_bad_image, label_cache
     )
-    model = network.model.to(execution.device, memory_format=torch.channels_last)
+    model = _channels_last(network.model.to(execution.device))
     modules = [layer.module for layer in layers]
 
-    with reader, checkpoints(observation, reader, folder, execution.checkpoint_every) as checkpoint:
+    key = _key(network, layers, data, settings)
+
+    with reader, checkpoints(observation, reader, folder, execution.checkpoint_every, key) as checkpoint:
         with observe(model, modules) as look:
             for numbers, pixels in clock.iterate("read", reader.batches()):
                 with clock("forward"):
@@ -136,6 +140,21 @@ def dissect(
         reader.skipped,
         clock.seconds,
     )
+
+
+def _channels_last(model: torch.nn.Module) -> torch.nn.Module:
+    """The memory layout in which a CPU convolves fastest, where the network's weights allow it."""
+    with contextlib.suppress(RuntimeError):  # weights of five dimensions know no such layout
+        model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _key(network: Network, layers: Sequence[Layer], data: LabelledImages, settings: Settings) -> str:
+    """A hash of all that decides the result."""
+    images = [image.name for image in data.images]
+    prepared = (network.input_size, network.mean, network.std)
+    decides = (network.weights_hash(), prepared, list(layers), data.fingerprint(), images, settings)
+    return hashlib.sha256(repr(decides).encode()).hexdigest()
 
 
 def _geometry(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dissect.candidates import Maps
-from dissect.upsample import Axis, positions_above
+from dissect.tally import positions_above
+from dissect.upsample import Axis
 
 
 class StrongestMasks:

@@ -48,7 +48,8 @@ class Observation:
         passing: dict[int, Maps] = {}
         for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
             _check_finite(layer, layer_maps)
-            peaks = layer_maps.flatten(2).amax(2).cpu().numpy()
+            # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
+            peaks = layer_maps.flatten(2).amax(2).add(0).cpu().numpy()
             self.strongest[k].add(peaks, images)
             which, units = np.nonzero(peaks > self.tails[k].bound)
             chosen = layer_maps[torch.from_numpy(which), torch.from_numpy(units)].cpu().numpy()

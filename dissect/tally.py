@@ -7,6 +7,12 @@
     tally.intersection_area[k, c]             # I: pixels in both the mask of unit k and concept c, over all images
 
 Counts pool over images and add up over any split of them: two tallies merge by addition (method, part A.1, row 5).
+
+A map is interpolated bilinearly with whole-number weights, and compared with the threshold times the sum of the weights:
+products and sums of float32 values with such weights are exact in float64 (unless the four neighbours differ by more than
+a factor of a thousand or so), so no order of operations can move a pixel across a threshold that it equals. Between four
+neighbours none of which is above the threshold no pixel is: whole cells, and whole maps, can be passed over without
+changing a single count.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ import numba
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT, ImageLabels
-from dissect.upsample import Axis, positions_above
+from dissect.upsample import Axis
 
 UnionRule = Literal["category", "all-images", "touched"]
 """Which images a unit's mask area A counts in, for a concept of category K:
@@ -28,7 +34,8 @@ UnionRule = Literal["category", "all-images", "touched"]
 class FlatLabels(NamedTuple):
     """The labels of one image, ready to be counted.
 
-    planes: (P, H * W) int32 concept indices, a pixel labelled twice in one category labelled once.
+    planes: (P, H * W) int32 concept indices; a concept that a pixel carries twice, or the whole image carries, is in one
+    place only.
     plane_category: (P,) int32. whole_image, whole_category: (n,) int32. annotated: (K,) bool.
     """
 
@@ -42,7 +49,8 @@ class FlatLabels(NamedTuple):
 def flatten(labels: ImageLabels, concept_category: np.ndarray, n_categories: int) -> FlatLabels:
     """concept_category: (C,) the category of each concept. A category counts as annotated in the image where some pixel,
     or the whole image, carries one of its labels."""
-    planes = labels.planes.reshape(len(labels.planes), -1).copy()
+    planes = labels.planes.reshape(len(labels.planes), labels.shape[0] * labels.shape[1]).copy()
+    planes[np.isin(planes, labels.whole_image)] = NO_CONCEPT  # the whole image carries these already
     for p, category in enumerate(labels.plane_category):
         for q in np.flatnonzero(labels.plane_category[:p] == category):
             planes[p][planes[p] == planes[q]] = NO_CONCEPT
@@ -93,6 +101,40 @@ class Tally:
     def merge(self, other: Tally) -> None:
         for name in ("intersection_area", "mask_area", "concept_area", "n_images"):
             getattr(self, name)[...] += getattr(other, name)
+
+
+# Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone.
+@numba.njit(nogil=True, cache=True)
+def positions_above(unit_map, threshold, rows, columns, positions):  # pragma: no cover - compiled
+    """Fill `positions` with the flat indices (row-major, H x W) of the pixels strictly above `threshold`; their number.
+
+    unit_map: (h, w) float32. Only cells with a corner above the threshold are interpolated.
+    """
+    h, w = unit_map.shape
+    width = columns.weight.size
+    row_limit = threshold * rows.whole
+    limit = row_limit * columns.whole
+    n = 0
+    for i in range(h):
+        below = min(i + 1, h - 1)
+        for j in range(w):
+            right = min(j + 1, w - 1)
+            a, b = np.float64(unit_map[i, j]), np.float64(unit_map[i, right])
+            c, d = np.float64(unit_map[below, j]), np.float64(unit_map[below, right])
+            if not (a > threshold or b > threshold or c > threshold or d > threshold):
+                continue
+            for y in range(rows.start[i], rows.start[i + 1]):
+                lower = rows.weight[y]
+                upper = rows.whole - lower
+                left_value, right_value = upper * a + lower * c, upper * b + lower * d
+                if not (left_value > row_limit or right_value > row_limit):
+                    continue
+                for x in range(columns.start[j], columns.start[j + 1]):
+                    weight = columns.weight[x]
+                    if (columns.whole - weight) * left_value + weight * right_value > limit:
+                        positions[n] = y * width + x
+                        n += 1
+    return n
 
 
 @numba.njit(nogil=True, cache=True)

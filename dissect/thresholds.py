@@ -75,7 +75,8 @@ class UpperTail:
             ordered = np.partition(self.values[unit, :count], (lower, upper))
             largest[:, unit] = ordered[lower], ordered[upper]
         # numpy interpolates between the two itself: its rounding, not a copy of it.
-        return np.quantile(largest, position - math.floor(position), axis=0).astype(np.float32)
+        # Adding zero turns -0.0 into 0.0: which of the two equals came first is no part of the result.
+        return np.quantile(largest, position - math.floor(position), axis=0).astype(np.float32) + np.float32(0)
 
 
 @numba.njit(nogil=True, cache=True)

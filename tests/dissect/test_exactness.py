@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 import torch
 from broden_writer import random_pictures, write_broden
 from comparing import Chosen, assert_equal, engine, look_up_network
+from numba.core.dispatcher import Dispatcher
 
+import dissect
 from data_prep.broden import Broden, open_broden
 from data_prep.formats import UserError
 from dissect.comparison import category_numbers
@@ -197,6 +200,22 @@ def test_a_crash_some_time_after_a_checkpoint(maps, data, reference, tmp_path, c
 def test_autocast_does_not_reach_the_counts(maps, data, reference, tmp_path):
     with torch.autocast("cpu", torch.bfloat16):
         assert_equal(engine(maps, data, tmp_path), reference, data)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device on this machine")
+def test_on_a_gpu(maps, data, reference, tmp_path):
+    assert_equal(engine(maps, data, tmp_path, device="cuda"), reference, data)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(Path(dissect.__file__).parent.glob("*.py"))])
+def test_compiled_code_calls_none_of_another_file(name):
+    """Numba keys the cache of a function by that function's file alone: a change of what it calls elsewhere would not be
+    noticed, and old code would go on counting (method, part A.3: caches not keyed by all that they depend on)."""
+    module = importlib.import_module(f"dissect.{name}")
+    compiled = {key: value for key, value in vars(module).items() if isinstance(value, Dispatcher)}
+    for function in (f for f in compiled.values() if f.py_func.__module__ == module.__name__):
+        called = set(function.py_func.__code__.co_names) & compiled.keys()
+        assert {compiled[key].py_func.__module__ for key in called} <= {module.__name__}
 
 
 def test_signed_zeros_give_one_threshold(maps, data, tmp_path):

@@ -1,0 +1,90 @@
+"""Ctrl-C at any time: no result, and the same command goes on to the very bytes of a run that nothing interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import stored
+
+from dissect import comparison
+
+INTERRUPTED = "interrupted: the same command goes on from here.\n"
+
+
+def press(*_args: object, **_options: object) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def once(function: Callable, action: Callable, call: int) -> Callable:
+    """`function`, but the `call`-th call begins with `action`."""
+    calls = []
+
+    def wrapped(*args: object, **options: object) -> object:
+        calls.append(args)
+        if len(calls) == call:
+            action()
+        return function(*args, **options)
+
+    return wrapped
+
+
+@pytest.mark.parametrize("stage", ["start-up", "forward", "first tally", "tally", "tables", "report"])
+def test_ctrl_c_and_on_again(run, sixty: Path, out: Path, tmp_path: Path, monkeypatch, stage: str) -> None:
+    options = ("--layers", 1, 2, "--batch-size", 8)
+    factory = {"start-up": "interrupted_while_built", "forward": "Interrupted"}.get(stage, "small")
+    assert run(*options, data=sixty, out=tmp_path / "whole").status == 0
+
+    with monkeypatch.context() as patch:
+        if stage in ("first tally", "tally"):
+            call = 1 if stage == "first tally" else 4
+            patch.setattr(comparison.Comparison, "add", once(comparison.Comparison.add, press, call))
+        elif stage == "tables":
+            patch.setattr("dissect.tables.write_tables", press)
+        elif stage == "report":
+            patch.setattr("reports.page.write_report", press)
+        said = run(*options, data=sixty, network=factory)
+    assert (said.status, said.err) == (130, INTERRUPTED)
+    assert (out / "DONE").exists() == (stage == "report")
+    if stage in ("forward", "first tally", "tally"):
+        # What was done is kept: the network goes on behind the batches seen.
+        assert (out / f"partial/{factory}/checkpoint.npz").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    assert run(*options, data=sixty, network=factory).status == 0
+    there, whole = stored(out), stored(tmp_path / "whole")
+    if factory != "small":  # the name of the network is in its tables and file names
+        there = {k.replace(factory, "small"): v.replace(factory.encode(), b"small") for k, v in there.items()}
+    assert there == whole
+
+
+def test_ctrl_c_from_outside(run, nets: str, sixty: Path, out: Path, tmp_path: Path) -> None:
+    """The true command in a process of its own, stopped in the middle of a slow network by a true signal."""
+    args = ["run", f"{nets}:Slow", "--data", str(sixty), "--out", str(out), "--layers", "1", "2", "--batch-size", "2"]
+    command = [sys.executable, "-m", "dissect.cli", *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        under_way, patience = tmp_path / "under_way", time.monotonic() + 240
+        while not (under_way.exists() and int(under_way.read_text() or 0) > 5):
+            assert process.poll() is None and time.monotonic() < patience, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said, err = process.communicate(timeout=240)
+    assert (process.returncode, said, err) == (130, "", INTERRUPTED)
+    assert not (out / "DONE").exists()
+    assert json.loads((out / "run.json").read_text())["command"].startswith("dissect run ")
+    with np.load(out / "partial/Slow/checkpoint.npz") as checkpoint:
+        assert 5 < checkpoint["n_read"] < 60
+
+    (tmp_path / "stopped").touch()
+    options = ("--layers", 1, 2, "--batch-size", 2)
+    assert run(*options, data=sixty, network="Slow").status == 0
+    assert run(*options, data=sixty, network="Slow", out=tmp_path / "whole").status == 0
+    assert stored(out) == stored(tmp_path / "whole")
