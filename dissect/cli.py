@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
@@ -32,11 +31,6 @@ EXAMPLES = {
     "export": "dissect export runs/embedded-separable-18-20-22 --out tally",
 }
 DEFAULT_NETWORK = "mdl:separable"
-RUN_FILES = (
-    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "counts", "strongest", "partial",
-    "report.html", "figures",
-)  # fmt: skip
-"""What a run leaves in its folder, all that --overwrite may delete."""
 
 
 def run(
@@ -122,12 +116,12 @@ def run(
     folder = out or Path("runs") / "-".join(
         [label_set.name, *(network.name for network in loaded), *map(_slug, layers)]
     )
-    if overwrite and (folder / "run.json").exists():
-        _delete_run(folder)
     command = shlex.join(["dissect", *sys.argv[1:]])
-    was_done = (folder / "DONE").exists()
+    was_done = (folder / "DONE").exists() and not overwrite
     with progress_bars() as progress:
-        runs.run(loaded, label_set, layers, settings, folder, ops or None, execution, progress, seed, command)
+        runs.run(
+            loaded, label_set, layers, settings, folder, ops or None, execution, progress, seed, command, overwrite
+        )
     if was_done:
         print(f"{folder} was already finished with these settings; --overwrite makes it anew.")
     skipped = read_info(folder)["data"]["skipped"]
@@ -205,6 +199,9 @@ COMMANDS: dict[str, Callable[..., int]] = {"run": run, "layers": layers, "report
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command. Exit status: 0 done, 2 something the user can mend, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = _parse(args)()
         sys.stdout.flush()
@@ -218,6 +215,8 @@ def main(args: Sequence[str] | None = None) -> None:
         if error.errno is None:
             raise
         sys.exit(_fail(_explain(error)))
+    except UnicodeEncodeError as error:
+        sys.exit(_fail(f"A path has a character that cannot be written ({error.reason}): rename that file or folder."))
     except MemoryError as error:
         advice = "lower --batch-size, --workers or --strongest, or tap fewer layers"
         sys.exit(_fail(f"The memory of this machine does not suffice ({error or 'no more is left'}): {advice}."))
@@ -363,25 +362,6 @@ def _between(option: str, value: float, least: float, most: float) -> float:
     if not least <= value <= most:
         raise UserError(f"{option} is {value}; it must lie in {least}..{most}.")
     return value
-
-
-def _delete_run(folder: Path) -> None:
-    """Delete what a run wrote into `folder`, which must hold nothing else."""
-    from dissect.run_store import read_info
-
-    info = read_info(folder)
-    unfinished = tuple(f".{name}." for name in RUN_FILES)  # what a run that was killed left half written
-    foreign = [p.name for p in folder.iterdir() if p.name not in RUN_FILES and not p.name.startswith(unfinished)]
-    if foreign or not isinstance(info, dict) or "format" not in info:
-        raise UserError(
-            f"{folder} holds {(foreign or ['a run.json'])[0]}, which no run wrote, so --overwrite leaves it alone: move that "
-            f"away, or give another folder with --out."
-        )
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _slug(text: str) -> str:

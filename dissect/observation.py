@@ -35,7 +35,7 @@ class Observation:
             raise UserError(
                 f"The exact {quantile} quantile of {sum(layer.n_units for layer in layers)} units over {n_images} images needs "
                 f"{needed / 2**30:.2f} GiB, more than three quarters of the memory allowed ({memory / 2**30:.2f} GiB): "
-                f"raise --memory to {needed / 0.7 / 2**30:.2f}, tap fewer layers, or choose a higher quantile."
+                f"raise --memory to {needed / 0.7 / 2**30 + 0.01:.2f}, tap fewer layers, or choose a higher quantile."
             )
         self.layers = layers
         self.n_seen = 0
@@ -47,7 +47,7 @@ class Observation:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
         passing: dict[int, Maps] = {}
         for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
-            _check_finite(layer, layer_maps)
+            _check_finite(layer, layer_maps, images)
             # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
             peaks = layer_maps.flatten(2).amax(2).add(0).cpu().numpy()
             self.strongest[k].add(peaks, images)
@@ -83,7 +83,7 @@ class Observation:
             strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
 
 
-def _check_finite(layer: Layer, maps: Tensor) -> None:
+def _check_finite(layer: Layer, maps: Tensor, images: np.ndarray) -> None:
     # The sum is one cheap pass; only a suspicious one is worth the exact look (a sum of huge values may overflow).
     if torch.isfinite(maps.sum()):
         return
@@ -92,6 +92,6 @@ def _check_finite(layer: Layer, maps: Tensor) -> None:
         image, unit, *_ = bad[0].tolist()
         value = maps[tuple(bad[0])].item()
         raise UserError(
-            f"Layer {layer.module!r} gives {value} for unit {unit} (image {image} of its batch): a quantile of such values means "
-            f"nothing; check the weights and the input normalisation, or tap another layer."
+            f"Layer {layer.module!r} gives {value} for unit {unit} on image {images[image]} (from 0): a quantile of "
+            f"such values means nothing; check the weights and the input normalisation, or tap another layer."
         )

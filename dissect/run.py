@@ -28,6 +28,12 @@ from dissect.models import Network
 from dissect.run_store import FORMAT_VERSION, RunFolderError, read_info, write_arrays, write_json
 from dissect.settings import Settings
 
+RUN_FILES = (
+    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "counts", "strongest", "partial",
+    "report.html", "figures",
+)  # fmt: skip
+"""What a run and its report leave in the folder, all that overwriting may delete."""
+
 _DECIDES = ("settings", "data", "networks")
 """What two runs must agree on to be the same result; the rest of run.json says how and when it was made."""
 
@@ -43,10 +49,12 @@ def run(
     progress: Progress = lambda stage, done, total: None,
     seed: int = 0,
     command: str = "",
+    overwrite: bool = False,
 ) -> Path:
     """Dissect the wanted layers of every network and return the finished run folder `out`.
 
-    wanted: numbers, module names or globs (`layers.select_layers`). Raises `UserError`; a folder left by an error or an
+    wanted: numbers, module names or globs (`layers.select_layers`). overwrite: make a run that is finished, or was made
+    with other settings, anew; an interrupted one goes on all the same. Raises `UserError`; a folder left by an error or an
     interruption has no DONE file, and the same call goes on from it.
     """
     execution = execution or Execution()
@@ -56,7 +64,7 @@ def run(
         raise UserError(f"Two networks are called {twice[0]!r}; give each its own name with --names.")
     layers = [_choose(network, wanted, settings, operators) for network in networks]
     info = _describe(networks, layers, data, settings, execution, seed, command)
-    if _is_finished(out, info):
+    if _is_finished(out, info, overwrite):
         return out
 
     cache = LabelCache(data)
@@ -124,7 +132,7 @@ def _describe_network(network: Network, layers: Sequence[Layer]) -> dict[str, An
         "domain": network.domain,
         "model": network.spec,
         "trained": network.trained,
-        "weights": network.weights,
+        "weights": Path(network.weights).name if network.weights else None,
         "weights_hash": network.weights_hash(),
         "n_parameters": sum(p.numel() for p in network.model.parameters()),
         "input_size": list(network.input_size),
@@ -154,18 +162,41 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _is_finished(out: Path, info: dict[str, Any]) -> bool:
+def _is_finished(out: Path, info: dict[str, Any], overwrite: bool) -> bool:
     """Make sure that `out` is new, or was made by the same settings; leave a run.json there that says which."""
     if (out / "run.json").exists():
         there = read_info(out)
-        for part in _DECIDES:
-            _refuse_difference(out, part, there.get(part), info[part])
+        try:
+            for part in _DECIDES:
+                _refuse_difference(out, part, there.get(part), info[part])
+            if (out / "DONE").exists() and not overwrite:
+                return True
+        except RunFolderError:
+            if not overwrite:
+                raise
+            _delete_run(out)
         if (out / "DONE").exists():
-            return True
+            _delete_run(out)
     elif out.exists() and any(out.iterdir()):
         raise RunFolderError(f"{out} is not empty and is no run folder: give another one with --out.")
     write_json(out / "run.json", info)
     return False
+
+
+def _delete_run(out: Path) -> None:
+    """Delete what a run wrote into `out`, which must hold nothing else."""
+    unfinished = tuple(f".{name}." for name in RUN_FILES)  # what a run that was killed left half written
+    foreign = [p.name for p in out.iterdir() if p.name not in RUN_FILES and not p.name.startswith(unfinished)]
+    if foreign or "format" not in read_info(out):
+        raise RunFolderError(
+            f"{out} holds {(foreign or ['a run.json'])[0]}, which no run wrote, so --overwrite leaves it alone: move that "
+            f"away, or give another folder with --out."
+        )
+    for path in out.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _refuse_difference(out: Path, field: str, there: Any, here: Any) -> None:
@@ -176,6 +207,11 @@ def _refuse_difference(out: Path, field: str, there: Any, here: Any) -> None:
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         for n, pair in enumerate(zip(there, here, strict=True)):
             _refuse_difference(out, f"{field}[{n}]", *pair)
+    elif isinstance(there, list) and isinstance(here, list):
+        raise RunFolderError(
+            f"{out} was made with {field} of {len(there)} entries, this run has {len(here)}: give another folder with --out, or "
+            f"--overwrite it."
+        )
     elif there != here:
         raise RunFolderError(
             f"{out} was made with {field} = {_short(there)}, this run has {_short(here)}: "

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,12 +111,10 @@ class Run:
         return Path(self.info["data"]["images"])
 
     def counts(self, network: str) -> dict[str, np.ndarray]:
-        with np.load(self.path / "counts" / f"{network}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+        return read_arrays(self.path / "counts" / f"{network}.npz")
 
     def strongest(self, network: str) -> Strongest:
-        with np.load(self.path / "strongest" / f"{network}.npz", allow_pickle=False) as arrays:
-            return Strongest(**arrays)
+        return Strongest(**read_arrays(self.path / "strongest" / f"{network}.npz"))
 
 
 def open_run(path: str | Path) -> Run:
@@ -140,7 +139,10 @@ def open_run(path: str | Path) -> Run:
 def read_info(path: Path) -> dict[str, Any]:
     """`run.json` of a folder, finished or not."""
     try:
-        return json.loads((path / "run.json").read_text(encoding="utf-8"))
+        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(info, dict):
+            raise ValueError(f"it holds a {type(info).__name__}")
+        return info
     except (OSError, ValueError) as error:
         raise RunFolderError(
             f"{path / 'run.json'} cannot be read ({error}): delete the folder and run again."
@@ -149,9 +151,20 @@ def read_info(path: Path) -> dict[str, Any]:
 
 def _read_table(path: Path, dtype: dict[str, type]) -> pd.DataFrame:
     """A label may be called `NA` or `null`: only an empty field means that there is none."""
-    return pd.read_csv(
-        path, dtype=dtype, keep_default_na=False, na_values={c: [""] for c in ("threshold", "iou", "max_activation")}
-    )
+    numbers = ("threshold", "iou", "max_activation")
+    try:
+        return pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values={column: [""] for column in numbers})
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}): delete its folder and run again.") from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file of a run folder. Raises `RunFolderError` where it is damaged or missing."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunFolderError(f"{path} cannot be read ({error}): delete its folder and run again.") from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from dissect.comparison import category_numbers
 from dissect.engine import Dissection
 from dissect.layers import Layer
 from dissect.models import Network
-from dissect.run_store import CONCEPT_COLUMNS, UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, write_table
+from dissect.run_store import CONCEPT_COLUMNS, UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, read_arrays, write_table
 from dissect.scores import Counts, best_concepts, best_per_category, intersection_over_union, union_area
 from dissect.settings import Settings
 
@@ -41,8 +41,7 @@ def is_stored(out: Path, network: str) -> bool:
 
 
 def read_stored(out: Path, network: str) -> Stored:
-    with np.load(out / "counts" / f"{network}.npz", allow_pickle=False) as arrays:
-        return dict(arrays)
+    return read_arrays(out / "counts" / f"{network}.npz")
 
 
 def write_tables(

@@ -74,9 +74,13 @@ class UpperTail:
             lower, upper = count - keep, min(count - keep + 1, count - 1)
             ordered = np.partition(self.values[unit, :count], (lower, upper))
             largest[:, unit] = ordered[lower], ordered[upper]
-        # numpy interpolates between the two itself: its rounding, not a copy of it.
+        # numpy's own interpolation between the two, in float32 and from the nearer end, as numpy >= 2.4 rounds it.
+        part = position - math.floor(position)
+        lower, upper = largest
+        step = upper - lower
+        threshold = lower + step * part if part < 0.5 else upper - step * (1 - part)
         # Adding zero turns -0.0 into 0.0: which of the two equals came first is no part of the result.
-        return np.quantile(largest, position - math.floor(position), axis=0).astype(np.float32) + np.float32(0)
+        return threshold + np.float32(0)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -32,8 +32,7 @@ class Axis(NamedTuple):
 
 def half_pixel_axis(n_cells: int, n_pixels: int) -> Axis:
     """Half-pixel centres, clamped at the edges: `align_corners=False` (method, part A.1, row 3)."""
-    pixel = np.arange(n_pixels, dtype=np.int64)
-    return _axis((2 * pixel + 1) * n_cells - n_pixels, 2 * n_pixels, n_cells)
+    return receptive_field_axis(n_cells, n_pixels, n_cells, 0, 1)
 
 
 def receptive_field_axis(n_cells: int, n_pixels: int, n_input: int, centre: float, stride: float) -> Axis:
@@ -42,14 +41,11 @@ def receptive_field_axis(n_cells: int, n_pixels: int, n_input: int, centre: floa
     `centre` is the input pixel (0-based) under the middle of cell 0's receptive field and `stride` the distance from
     one cell's to the next; the label map's `n_pixels` cover the same extent as the `n_input` pixels of the input.
     """
-    input_pixel = (np.arange(n_pixels) + 0.5) * n_input / n_pixels - 0.5
-    return _axis((input_pixel - centre) / stride, 1, n_cells)
-
-
-def _axis(position: np.ndarray, whole: int, n_cells: int) -> Axis:
-    """position: (pixels,) in parts of `whole` of a cell, from the middle of cell 0."""
+    # (input pixel - centre) / stride in parts of `whole`: whole numbers, because a centre is a multiple of one half.
+    whole = 2.0 * n_pixels * stride
+    position = (2.0 * np.arange(n_pixels) + 1) * n_input - n_pixels * (1 + 2 * centre)
     low, weight = np.divmod(np.clip(position, 0, (n_cells - 1) * whole), whole)
-    return Axis(np.searchsorted(low, np.arange(n_cells + 1)), weight.astype(np.float64), float(whole))
+    return Axis(np.searchsorted(low, np.arange(n_cells + 1)), weight, whole)
 
 
 class Geometry:

@@ -165,7 +165,7 @@ def quantile(values: np.ndarray, level: float) -> np.float32:
     if tuple(int(part) for part in np.__version__.split(".")[:2]) >= (2, 4):
         return np.quantile(values, level)
     rank = (len(values) - 1) * level
-    ordered = np.append(np.sort(values), np.inf)[int(rank) : int(rank) + 2]
+    ordered = np.append(np.sort(values), np.float32(np.inf))[int(rank) : int(rank) + 2]
     return np.quantile(ordered, rank - int(rank)) if rank > int(rank) else ordered[0]
 
 

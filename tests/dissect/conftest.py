@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import Said, sentence
 from PIL import Image
 
@@ -27,7 +28,18 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dissect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+def one_thread() -> Iterator[None]:
+    """For networks so small that PyTorch's threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def dissect(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> Callable[..., Said]:
     """`dissect("run", ...)`: the command in this process, without drawing the report."""
     monkeypatch.setattr("reports.page.write_report", lambda folder: Path(folder) / "report.html")
 

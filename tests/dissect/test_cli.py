@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait(60)) == ("", 0)
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(run, tmp_path: Path, monkeypatch) -> None:
+    said = io.BytesIO()
+    terminal = io.TextIOWrapper(said, encoding="ascii")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", terminal)
+        assert run("--layers", 1, out=tmp_path / "ü").status == 0
+    terminal.flush()
+    assert said.getvalue().rstrip().endswith(b"\\xfc/report.html")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def test_ctrl_c_from_outside(run, nets: str, sixty: Path, out: Path, tmp_path: P
     """The true command in a process of its own, stopped in the middle of a slow network by a true signal."""
     args = ["run", f"{nets}:Slow", "--data", str(sixty), "--out", str(out), "--layers", "1", "2", "--batch-size", "2"]
     command = [sys.executable, "-m", "dissect.cli", *args]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         under_way, patience = tmp_path / "under_way", time.monotonic() + 240
         while not (under_way.exists() and int(under_way.read_text() or 0) > 5):
             assert process.poll() is None and time.monotonic() < patience, process.communicate()

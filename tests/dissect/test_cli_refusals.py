@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +180,14 @@ def test_a_folder_that_cannot_be_written(refused, tmp_path: Path) -> None:
         assert words.startswith(str(tmp_path / "file")) and "(Not a directory)" in words
     assert (tmp_path / "file").read_text() == "mine"
     assert "(File name too long)" in refused(out=tmp_path / ("x" * 300))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems let no such name be made")
+def test_a_folder_whose_name_is_no_text(refused, tiny_broden: Path, tmp_path: Path) -> None:
+    words = refused(data=tiny_broden.rename(tmp_path / os.fsdecode(b"r\xff")))
+    assert (
+        words == "A path has a character that cannot be written (surrogates not allowed): rename that file or folder."
+    )
 
 
 def test_a_folder_of_something_else(refused, out: Path) -> None:

@@ -18,12 +18,14 @@ from numba.core.dispatcher import Dispatcher
 
 import dissect
 from data_prep.broden import Broden, open_broden
-from data_prep.formats import UserError
+from data_prep.formats import ImageLabels, UserError
 from dissect.comparison import category_numbers
 from dissect.layers import list_layers, select_layers
 from dissect.run_store import Strongest
 from dissect.settings import Settings
 from dissect.tables import counts_arrays, unit_table
+from dissect.tally import Tally, flatten
+from dissect.upsample import receptive_field_axis
 
 N_IMAGES = 60
 TIGHT = 140_000
@@ -216,6 +218,33 @@ def test_compiled_code_calls_none_of_another_file(name):
     for function in (f for f in compiled.values() if f.py_func.__module__ == module.__name__):
         called = set(function.py_func.__code__.co_names) & compiled.keys()
         assert {compiled[key].py_func.__module__ for key in called} <= {module.__name__}
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "n_pixels", "n_input", "centre", "stride"),
+    [(18, 100, 72, 0, 4), (9, 112, 72, 3.5, 8), (7, 50, 112, 7.5, 16), (5, 37, 48, -2.5, 11)],
+)
+def test_plateaus_between_anchored_cells(n_cells, n_pixels, n_input, centre, stride):
+    """With cells at the centres of their receptive fields: columns of cells at the threshold beside columns above it."""
+    threshold, rng = np.float32(6), np.random.default_rng(5)
+    maps = np.full((3, n_cells, n_cells), threshold)
+    maps[0, :, 1::2] += 1
+    maps[1, 1::2] += 1
+    maps[2] = rng.integers(4, 9, maps[2].shape)
+    # Numerators over n_pixels * stride * 2, all whole.
+    scale = int(2 * n_pixels * stride)
+    place = (2 * np.arange(n_pixels) + 1) * n_input - n_pixels - int(2 * centre) * n_pixels
+    low, part = np.divmod(np.clip(place, 0, scale * (n_cells - 1)), scale)
+    matrix = np.zeros((n_pixels, n_cells), np.int64)
+    np.add.at(matrix, (np.arange(n_pixels), low), scale - part)
+    np.add.at(matrix, (np.arange(n_pixels), np.minimum(low + 1, n_cells - 1)), part)
+    expected = [int((matrix @ m.astype(np.int64) @ matrix.T > 6 * scale**2).sum()) for m in maps]
+
+    labels = ImageLabels(np.zeros((1, n_pixels, n_pixels), np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
+    axis = receptive_field_axis(n_cells, n_pixels, n_input, centre, stride)
+    tally, seen = Tally(3, 1, 1, "category"), flatten(labels, np.zeros(1, np.int32), 1)
+    tally.add_masks(seen, maps.astype(np.float32), np.arange(3), np.full(3, threshold), axis, axis)
+    assert tally.mask_area[:, 0].tolist() == expected
 
 
 def test_signed_zeros_give_one_threshold(maps, data, tmp_path):

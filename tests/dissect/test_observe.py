@@ -13,6 +13,8 @@ from dissect.observe import TapError, forward, observe
 
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Function(nn.Module):
     """A function as a module, so that a tap can be put on it."""
