@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,6 +26,32 @@ Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VAL
 Options = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")]
 Backbone = Literal["separable", "plain"]
 
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train, whatever it is that is trained.
+
+    Args:
+        data: A decathlon in the official layout; the embedded miniature if not given.
+        recipe: paper, released, mini, mini-fast, or a TOML file.
+        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
+        cache: Where decoded images are kept; the user's cache folder if not given.
+        device: cpu, cuda, cuda:N, or auto.
+        threads: Threads of the CPU; PyTorch's own choice if not given.
+        resume: Go on with runs that the folders hold; --no-resume begins anew, but for base networks of a whole row.
+    """
+
+    data: Folder = None
+    recipe: str = "mini"
+    settings: Settings = ()
+    cache: Folder = None
+    device: str = "auto"
+    threads: int | None = None
+    resume: bool = True
+
+
+How = Annotated[TrainingOptions, tyro.conf.arg(name="")]
+
 EXAMPLES = {
     "pretrain": "mdl pretrain --recipe mini-fast --set epochs=2",
     "train": "mdl train --domain mini-dtd --method pointwise-sharing --recipe mini-fast",
@@ -37,37 +64,24 @@ EXAMPLES = {
 
 
 def pretrain(
-    data: Folder = None,
-    recipe: str = "mini",
-    settings: Settings = (),
     network: Backbone = "separable",
     domain: str | None = None,
     prepare_for: str | None = None,
     out: Folder = None,
-    cache: Folder = None,
-    device: str = "auto",
-    threads: int | None = None,
-    resume: bool = True,
+    how: How = TrainingOptions(),
 ) -> int:
     """Train a base network, which the sharing methods start from.
 
     Args:
-        data: A decathlon in the official layout; the embedded miniature if not given.
-        recipe: paper, released, mini, mini-fast, or a TOML file.
-        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         network: The ResNet-26 to train.
         domain: The domain to train on; imagenet12 or mini-imagenet12 if not given.
         prepare_for: Put this method's modules into the network before training; series-adapters wants that.
         out: The result folder; runs/decathlon/DATA/base-NETWORK/DOMAIN if not given.
-        cache: Where decoded images are kept; the user's cache folder if not given.
-        device: cpu, cuda, cuda:N, or auto.
-        threads: Threads of the CPU; PyTorch's own choice if not given.
-        resume: Go on with a run that the folder holds; --no-resume begins anew.
     """
     from mdl import run
     from mdl.row import base_domain, base_folder
 
-    with _setting(data, recipe, settings, cache, device, threads, resume) as (setting, root, display):
+    with _setting(how) as (setting, root, display):
         domain = domain or base_domain(setting.data)
         folder = out or base_folder(root, network, prepare_for or "", domain)
         display.begin(f"base network, {domain}")
@@ -78,36 +92,23 @@ def pretrain(
 def train(
     domain: str,
     method: str,
-    data: Folder = None,
     base: Annotated[Path | None, tyro.conf.arg(metavar="DIR|FILE")] = None,
     options: Options = (),
     sources: tuple[Path, ...] = (),
-    recipe: str = "mini",
-    settings: Settings = (),
     network: Backbone | None = None,
     out: Folder = None,
-    cache: Folder = None,
-    device: str = "auto",
-    threads: int | None = None,
-    resume: bool = True,
+    how: How = TrainingOptions(),
 ) -> int:
     """Train one domain on a base network with one sharing method.
 
     Args:
         domain: The domain, such as dtd; `mdl domains` lists them.
         method: The sharing method, such as pointwise-sharing.
-        data: A decathlon in the official layout; the embedded miniature if not given.
         base: The base network: the folder of `mdl pretrain` or a file; the one in runs/decathlon/DATA if not given.
         options: The method's options, such as controller=diagonal or region=late.
         sources: For soft-sharing, the domains that it mixes: folders of `mdl train`; all that stand beside if not given.
-        recipe: paper, released, mini, mini-fast, or a TOML file.
-        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         network: The ResNet-26 whose base network is taken, where --base is not given; that of the method's paper.
         out: The result folder; runs/decathlon/DATA/SYSTEM/DOMAIN if not given.
-        cache: Where decoded images are kept; the user's cache folder if not given.
-        device: cpu, cuda, cuda:N, or auto.
-        threads: Threads of the CPU; PyTorch's own choice if not given.
-        resume: Go on with a run that the folder holds; --no-resume begins anew.
     """
     from mdl import run
     from mdl.row import SOURCE, base_domain, base_folder, domain_files
@@ -117,7 +118,7 @@ def train(
 
     choose("method", method, METHODS)
     chosen = _options(options)
-    with _setting(data, recipe, settings, cache, device, threads, resume) as (setting, root, display):
+    with _setting(how) as (setting, root, display):
         choose("domain", domain, setting.data.domains)
         if base is None:
             kind = network or METHODS[method].published_on
@@ -140,17 +141,11 @@ def train(
 
 def decathlon(
     method: str,
-    data: Folder = None,
     options: Options = (),
-    recipe: str = "mini",
-    settings: Settings = (),
     network: Backbone | None = None,
     domains: tuple[str, ...] = (),
     out: Folder = None,
-    cache: Folder = None,
-    device: str = "auto",
-    threads: int | None = None,
-    resume: bool = True,
+    how: How = TrainingOptions(),
 ) -> int:
     """Train one row of the table: the base network and all domains with one method, skipping what is done.
 
@@ -158,21 +153,14 @@ def decathlon(
 
     Args:
         method: The sharing method, such as pointwise-sharing.
-        data: A decathlon in the official layout; the embedded miniature if not given.
         options: The method's options, such as controller=diagonal or region=late.
-        recipe: paper, released, mini, mini-fast, or a TOML file.
-        settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         network: The ResNet-26 to use; that of the method's paper if not given.
         domains: Only these domains besides the base domain.
         out: The folder of all systems; runs/decathlon/DATA if not given.
-        cache: Where decoded images are kept; the user's cache folder if not given.
-        device: cpu, cuda, cuda:N, or auto.
-        threads: Threads of the CPU; PyTorch's own choice if not given.
-        resume: Go on with runs that the folders hold; --no-resume trains the domains, not the base network, anew.
     """
     from mdl.row import run_row
 
-    with _setting(data, recipe, settings, cache, device, threads, resume) as (setting, root, display):
+    with _setting(how) as (setting, root, display):
         results = run_row(setting, out or root, method, _options(options), network, domains, display.begin)
         if setting.group.is_first:
             for result in results:
@@ -306,29 +294,20 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _setting(
-    data: Path | None,
-    recipe: str,
-    settings: Sequence[str],
-    cache: Path | None,
-    device: str,
-    threads: int | None,
-    resume: bool,
-) -> Iterator[tuple[Setting, Path, Display]]:
+def _setting(how: TrainingOptions) -> Iterator[tuple[Setting, Path, Display]]:
     """(setting, the folder of all systems on this data, the display) for a training command."""
     from mdl.recipe import load_recipe
     from mdl.run import Setting
 
-    chosen = load_recipe(recipe, settings)
+    recipe = load_recipe(how.recipe, how.settings)
     # Drawing the embedded set forks processes, so it comes before anything that starts threads.
-    sets, name = _open_data(data)
+    sets, name = _open_data(how.data)
     from mdl.progress import Display
 
-    with _session(device, threads) as group, Display() as display:
-        yield (
-            Setting(sets, name, chosen, group, cache or _cache_folder(), display, not resume, display.decoding),
-            Path("runs") / "decathlon" / name, display,
-        )  # fmt: skip
+    with _session(how.device, how.threads) as group, Display() as display:
+        cache = how.cache or _cache_folder()
+        setting = Setting(sets, name, recipe, group, cache, display, not how.resume, display.decoding)
+        yield setting, Path("runs") / "decathlon" / name, display
 
 
 @contextmanager
