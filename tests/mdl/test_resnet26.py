@@ -320,8 +320,14 @@ def test_wrong_input_size(size):
 # The command
 
 
+def run(args):
+    with pytest.raises(SystemExit) as done:
+        cli.main(args)
+    assert not done.value.code
+
+
 def test_params_prints_the_published_counts(capsys):
-    cli.main(["params"])
+    run(["params"])
     cells = {line[:15].strip(): line[15:].split() for line in capsys.readouterr().out.splitlines()}
     assert cells["all parameters"] == ["3,169,667", "6,071,688"]
     assert cells["multiply-adds"][0] == "394,379,264"
@@ -329,7 +335,7 @@ def test_params_prints_the_published_counts(capsys):
 
 
 def test_layers_prints_one_line_a_layer(capsys):
-    cli.main(["layers", "--width", "32"])
+    run(["layers", "--width", "32"])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0][:4] == ["layer", "operator", "module", "units"] and len(lines) == 51
     assert ["18", "depthwise", "stage3.0.conv1.depthwise", "128", "2", "-", "-"] in lines
@@ -365,5 +371,5 @@ except SystemExit as done:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     example = result.stdout.splitlines()[-1].split()
     assert example[:2] == ["mdl", command]
-    cli.main(example[1:])
+    run(example[1:])
     assert len(capsys.readouterr().out.splitlines()) > 5
