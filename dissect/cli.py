@@ -166,12 +166,21 @@ def report(folder: tyro.conf.Positional[Path]) -> int:
         folder: A run folder.
     """
     from dissect.run_store import open_run
-    from dissect.terminal import print_summary
+    from dissect.terminal import print_table
     from reports.page import write_report
+    from reports.summary import populations
 
     finished = open_run(folder)
     page = write_report(folder)
-    print_summary(finished)
+    print(f"detectors: best IoU > {finished.info['settings']['iou_cut']}; unique: distinct concepts among them")
+    rows = [
+        (
+            layer.network, layer.layer, layer.operator, str(layer.n_units), str(layer.n_detectors),
+            f"{layer.detector_share:.1%}", str(len(layer.attributes)), str(layer.n_dead),
+        )
+        for layer in populations(finished)
+    ]  # fmt: skip
+    print_table(("network", "layer", "operator", "units", "detectors", "share", "unique", "dead"), rows)
     print(f"report: {page}")
     return 0
 

@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dissect.run_store import Run
-from dissect.summary import summary
-
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
@@ -42,17 +39,3 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def print_summary(run: Run) -> None:
-    """How many detectors each layer of a finished run has."""
-    print(f"detectors: best IoU > {run.info['settings']['iou_cut']}; unique: distinct concepts among them")
-    header = ("network", "layer", "operator", "units", "detectors", "share", "unique", "dead")
-    rows = [
-        (
-            row.network, row.layer, row.operator, str(row.n_units), str(row.n_detectors), f"{row.detector_share:.1%}",
-            str(row.n_unique), str(row.n_dead),
-        )
-        for row in summary(run).itertuples()
-    ]  # fmt: skip
-    print_table(header, rows)
