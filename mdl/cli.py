@@ -33,7 +33,7 @@ class TrainingOptions:
 
     Args:
         data: A decathlon in the official layout; the embedded miniature if not given.
-        recipe: paper, released, mini, mini-fast, or a TOML file.
+        recipe: paper, released, study, mini, mini-fast, or a TOML file.
         settings: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.

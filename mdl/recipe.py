@@ -29,7 +29,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-RECIPES = ("paper", "released", "mini", "mini-fast")
+RECIPES = ("paper", "released", "study", "mini", "mini-fast")
 
 Phase = Literal["pretrain", "train", "soft_sharing"]
 PHASES: tuple[str, ...] = get_args(Phase)
