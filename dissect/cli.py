@@ -50,6 +50,7 @@ def run(
     union: Literal["category", "all-images", "touched"] = "category",
     categories: tuple[str, ...] = (),
     split: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    rotate: Annotated[int | None, tyro.conf.arg(metavar="SEED")] = None,
     image_size: tuple[int, ...] = (),
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
@@ -72,7 +73,7 @@ def run(
         layers: Convolution numbers, module names or globs; `dissect layers NETWORK` lists them.
         ops: Keep only layers with these operators.
         data: A label set in the Broden layout; the embedded one if not given.
-        out: The run folder; runs/DATA-NETWORKS-LAYERS if not given.
+        out: The run folder; runs/DATA-NETWORKS-LAYERS[-rotated-SEED] if not given.
         weights: A safetensors file or state dict for each network, in their order.
         names: A name for each network, in the tables and figures.
         domains: The visual domain each network was trained on, in the tables and figures.
@@ -83,6 +84,8 @@ def run(
         union: Images in which a mask's area counts: those with the concept's category, all, or those it touches.
         categories: Use only these label categories.
         split: Use only this split of the data, such as val.
+        rotate: Dissect each layer in a basis rotated at random from this seed: the control of Bau et al. 2017 for whether
+            concepts align with single units.
         image_size: Side, or height and width, that images are resized to; the network's own if not given.
         mean: Mean of red, green and blue in 0..1 that images are normalised by; the network's own if not given.
         std: Standard deviation likewise.
@@ -105,7 +108,7 @@ def run(
     from dissect.settings import Settings
     from dissect.terminal import progress_bars
 
-    settings = Settings(quantile, iou_cut, tap, upsample, union, split, categories or None, strongest)
+    settings = Settings(quantile, iou_cut, tap, upsample, union, split, categories or None, strongest, rotate=rotate)
     execution = Execution(
         _device(device), int(_between("--batch-size", batch_size, 1, 4096)), int(_between("--workers", workers, 1, 256)),
         int(_between("--memory", memory, 0.001, 2**20) * 2**30), on_bad_image,
@@ -115,6 +118,7 @@ def run(
     loaded = _load(networks, weights, names, domains, image_size, mean, std, seed)
     folder = out or Path("runs") / "-".join(
         [label_set.name, *(network.name for network in loaded), *map(_slug, layers)]
+        + ([] if rotate is None else [f"rotated-{rotate}"])
     )
     command = shlex.join(["dissect", *sys.argv[1:]])
     was_done = (folder / "DONE").exists() and not overwrite
@@ -129,9 +133,6 @@ def run(
         print(
             f"note: {len(skipped)} of {len(label_set.images)} images were left out; the first: {skipped[0]['reason']}"
         )
-    for network in loaded:
-        if network.note:
-            print(f"note: {network.note}")
     return report(folder)
 
 
@@ -172,6 +173,8 @@ def report(folder: tyro.conf.Positional[Path]) -> int:
 
     finished = open_run(folder)
     page = write_report(folder)
+    for note in finished.info.get("notes", ()):
+        print(f"note: {note}")
     print(f"detectors: best IoU > {finished.info['settings']['iou_cut']}; unique: distinct concepts among them")
     rows = [
         (

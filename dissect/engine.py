@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from data_prep.formats import LabelledImages
+from dissect.basis import rotation_of
 from dissect.checkpoint import checkpoints
 from dissect.clock import Clock
 from dissect.comparison import Comparison
@@ -99,6 +100,7 @@ def dissect(
     )
     model = _channels_last(network.model.to(execution.device))
     modules = [layer.module for layer in layers]
+    rotate = rotation_of(layers, settings.rotate, execution.device)
 
     key = _key(network, layers, data, settings)
 
@@ -106,7 +108,7 @@ def dissect(
         with observe(model, modules) as look:
             for numbers, pixels in clock.iterate("read", reader.batches()):
                 with clock("forward"):
-                    maps = look(network.prepare(torch.from_numpy(pixels).to(execution.device)))
+                    maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(execution.device))))
                 with clock("thresholds"):
                     observation.add(numbers, [maps[module] for module in modules])
                 checkpoint()

@@ -121,9 +121,19 @@ def _describe(
             "categories": list(data.categories),
         },
         "networks": [_describe_network(*pair) for pair in zip(networks, layers, strict=True)],
-        "notes": [network.note for network in networks if network.note],
+        "notes": [*_rotation_note(settings), *(network.note for network in networks if network.note)],
         "versions": _versions(),
     }
+
+
+def _rotation_note(settings: Settings) -> list[str]:
+    if settings.rotate is None:
+        return []
+    return [
+        f"The units are not the network's own: each layer was dissected in a randomly rotated basis (rotation seed "
+        f"{settings.rotate}). It is the control for whether concepts align with single units: compare it with the same run "
+        f"without --rotate."
+    ]
 
 
 def _describe_network(network: Network, layers: Sequence[Layer]) -> dict[str, Any]:

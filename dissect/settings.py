@@ -20,7 +20,8 @@ UpsampleRule = Literal["half-pixel", "receptive-field"]
 @dataclass(frozen=True)
 class Settings:
     """quantile: level of the threshold, in (0, 1). iou_cut: a detector's best IoU lies strictly above it.
-    n_strongest: images kept a unit. split, categories: the part of the data set used, None for all."""
+    n_strongest: images kept a unit. split, categories: the part of the data set used, None for all.
+    rotate: seed of the random rotation of each layer's units (`basis`), None for the network's own units."""
 
     quantile: float = 0.995
     iou_cut: float = 0.04
@@ -30,6 +31,7 @@ class Settings:
     split: str | None = None
     categories: tuple[str, ...] | None = None
     n_strongest: int = 8
+    rotate: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
@@ -40,6 +42,10 @@ class Settings:
             raise UserError(f"The IoU cut is {self.iou_cut}; it must be at least 0 and below 1: the field uses 0.04.")
         if self.n_strongest < 1:
             raise UserError(f"The number of strongest images is {self.n_strongest}; it must be at least 1.")
+        if self.rotate is not None and not (type(self.rotate) is int and 0 <= self.rotate < 2**63):
+            raise UserError(
+                f"The seed of the rotation is {self.rotate!r}; it must be a whole number in 0..2^63 - 1, or not be given."
+            )
         for name, allowed in (("tap", TapPoint), ("upsample", UpsampleRule), ("union", UnionRule)):
             if getattr(self, name) not in get_args(allowed):
                 raise UserError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(allowed))}.")

@@ -161,8 +161,9 @@ def _fill(
 
 
 def _settings_line(settings: Mapping[str, Any]) -> str:
-    """Every setting as `name value`, in one line; where none was chosen, all are meant."""
-    return " · ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in settings.items())
+    """Every setting as `name value`, in one line; where none was chosen, all are meant, but no rotation."""
+    stated = {key: value for key, value in settings.items() if key != "rotate" or value is not None}
+    return " · ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in stated.items())
 
 
 def _value(value: Any) -> str:
