@@ -119,6 +119,7 @@ def forward(data: Path, batch_size: int, n_images: int) -> None:
 
 def dense(data: Path, n_images: int) -> None:
     """Upsample every map, compare every pixel, count with one matrix product a label plane; against the tally stage."""
+    import numpy as np
     import torch
     from torch.nn import functional
 
@@ -172,7 +173,9 @@ def dense(data: Path, n_images: int) -> None:
         masks = StrongestMasks.of([kept.image for kept in strongest], [kept.peak for kept in strongest], thresholds)
         geometry = Geometry([layer.shape[1:] for layer in layers])
         start = time.perf_counter()
-        with Comparison(geometry, layers, labelled, "category", thresholds, masks, reader.label_cache, 2) as comparison:
+        one_fold = np.zeros(len(labelled.images), np.int64)
+        parts = (geometry, layers, labelled, "category", thresholds, masks, reader.label_cache, 2, one_fold)
+        with Comparison(*parts) as comparison:
             comparison.add(numbers, batch)
             comparison.tally()
         return time.perf_counter() - start, comparison

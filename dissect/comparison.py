@@ -3,6 +3,7 @@
 comparison = Comparison(geometry, layers, data, union, thresholds, masks, labels, workers=2)
 comparison.add(images, batch)             # {layer: Maps} of these images
 comparison.tally()                        # pooled counts so far
+comparison.folds()                        # the same by fold of the images
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ class Comparison:
         masks: StrongestMasks,
         labels: LabelCache,
         workers: int,
+        fold_of: np.ndarray,
     ) -> None:
+        """fold_of: (n,) fold of each image of the data set; see `folds`."""
         self.geometry, self.thresholds, self.masks, self.labels = geometry, thresholds, masks, labels
+        self.fold_of, self.n_folds = fold_of, int(fold_of.max(initial=0)) + 1
         self.first_row = np.cumsum([0, *(layer.n_units for layer in layers)])
         self.concept_category = category_numbers(data)
         self.n_categories = len(data.categories)
         self.images: list[int] = []
-        self._tallies = [
-            Tally(int(self.first_row[-1]), len(data.concepts), self.n_categories, union) for _ in range(max(workers, 1))
-        ]
-        self._threads = ThreadPoolExecutor(len(self._tallies), thread_name_prefix="tally")
+        self._empty = lambda: Tally(int(self.first_row[-1]), len(data.concepts), self.n_categories, union)
+        # Lane n counts images of fold n % n_folds; as many lanes a fold as keep every thread at work.
+        self._lanes = [self._empty() for _ in range(self.n_folds * -(-max(workers, 1) // self.n_folds))]
+        self._threads = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="tally")
 
     def __enter__(self) -> Comparison:
         return self
@@ -54,17 +58,24 @@ class Comparison:
 
     def add(self, images: np.ndarray, batch: dict[int, Maps]) -> None:
         """images: (B,) numbers of the images; batch: layer -> those of their maps that pass the thresholds."""
-        n = len(self._tallies)
-        shares = [images[w::n] for w in range(n)]
-        list(self._threads.map(self._count, shares, [batch] * n, self._tallies))  # list(): raise what a thread raised
+        lanes = self.fold_of[images] + self.n_folds * (np.arange(len(images)) % (len(self._lanes) // self.n_folds))
+        shares = [images[lanes == n] for n in range(len(self._lanes))]
+        list(self._threads.map(self._count, shares, [batch] * len(shares), self._lanes))  # raise what a thread raised
         self.images.extend(images.tolist())
 
     def tally(self) -> Tally:
-        total, *others = self._tallies
-        while others:
-            total.merge(others.pop())
-        self._tallies = [total]
+        """Of all images so far."""
+        total = self._empty()
+        for fold in self.folds():
+            total.merge(fold)
         return total
+
+    def folds(self) -> list[Tally]:
+        """One tally a fold of the images so far."""
+        while len(self._lanes) > self.n_folds:
+            extra = self._lanes.pop()
+            self._lanes[len(self._lanes) % self.n_folds].merge(extra)
+        return self._lanes
 
     def _count(self, images: np.ndarray, batch: dict[int, Maps], tally: Tally) -> None:
         for image in images:

@@ -28,6 +28,7 @@ from dissect.basis import rotation_of
 from dissect.checkpoint import checkpoints
 from dissect.clock import Clock
 from dissect.comparison import Comparison
+from dissect.folds import image_folds
 from dissect.images import ImageReader, LabelCache, usable
 from dissect.layers import Layer
 from dissect.masks import StrongestMasks
@@ -35,7 +36,7 @@ from dissect.models import Network
 from dissect.observation import Observation
 from dissect.observe import observe
 from dissect.receptive_field import receptive_fields
-from dissect.scores import Counts
+from dissect.scores import Counts, counts_of
 from dissect.settings import Settings
 from dissect.upsample import Geometry
 
@@ -59,12 +60,14 @@ class Execution:
 class Dissection:
     """What is known of one network's units: `U` counts the units of all layers, layer after layer.
 
+    folds: the counts of each fold of the images, of which `counts` is the sum.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
     seconds: time by stage; `read` is only the time spent waiting for the reading threads.
     """
 
     layers: Sequence[Layer]
     counts: Counts
+    folds: Sequence[Counts]
     threshold: np.ndarray
     max_activation: np.ndarray
     strongest: StrongestMasks
@@ -102,6 +105,7 @@ def dissect(
     modules = [layer.module for layer in layers]
     rotate = rotation_of(layers, settings.rotate, execution.device)
 
+    fold_of = image_folds([image.name for image in data.images], settings.n_folds)
     key = _key(network, layers, data, settings)
 
     with reader, checkpoints(observation, reader, folder, execution.checkpoint_every, key) as checkpoint:
@@ -124,17 +128,18 @@ def dissect(
             )
         with clock("tally"), Comparison(
             _geometry(network, layers, settings), layers, data, settings.union, thresholds, masks,
-            reader.label_cache, execution.workers,
+            reader.label_cache, execution.workers, fold_of,
         ) as comparison:  # fmt: skip
             for images, batch in observation.candidates.batches(thresholds):
                 comparison.add(images, batch)
                 checkpoint()
                 progress("tally", len(comparison.images), observation.n_seen)
-            tally = comparison.tally()
+            counts, folds = counts_of(comparison.tally()), [counts_of(fold) for fold in comparison.folds()]
 
     return Dissection(
         layers,
-        Counts(tally.intersection_area, tally.mask_area, tally.concept_area, tally.n_images),
+        counts,
+        folds,
         np.concatenate(thresholds),
         np.concatenate([strongest.peak[:, 0] for strongest in observation.strongest]),
         masks,

@@ -29,8 +29,8 @@ from dissect.run_store import FORMAT_VERSION, RunFolderError, read_info, write_a
 from dissect.settings import Settings
 
 RUN_FILES = (
-    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "counts", "strongest", "partial",
-    "report.html", "figures",
+    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "replicates.csv", "counts",
+    "strongest", "partial", "report.html", "figures",
 )  # fmt: skip
 """What a run and its report leave in the folder, all that overwriting may delete."""
 

@@ -11,7 +11,9 @@ A finished folder holds
     concepts.csv         one row a concept: CONCEPT_COLUMNS
     unit_category.csv    one row a (unit, category): the best concept of each category, with its integer counts
     images.csv           one row an image used: `image` (its row here), `name`, `split`
-    counts/NETWORK.npz   intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64
+    replicates.csv       with folds only: one row a (fold, unit), what it detects without that fold: REPLICATE_COLUMNS
+    counts/NETWORK.npz   intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64; with folds
+                         also fold_intersection_area (F, U, C) and so on
     strongest/NETWORK.npz  the strongest images of every unit with their masks: see `Strongest`
     DONE                 written last; a folder without it is not a result
 
@@ -44,6 +46,7 @@ UNIT_COLUMNS = (
     "dead", "intersection_area", "union_area", "max_activation",
 )  # fmt: skip
 CONCEPT_COLUMNS = ("concept", "number", "category", "label", "n_images", "concept_area")
+REPLICATE_COLUMNS = ("network", "layer", "operator", "unit", "left_out", "category", "label", "iou", "detector")
 UNIT_CATEGORY_COLUMNS = (
     "network", "domain", "layer", "operator", "unit", "category", "label", "iou",
     "intersection_area", "mask_area", "concept_area",
@@ -95,6 +98,13 @@ class Run:
     @cached_property
     def unit_category(self) -> pd.DataFrame:
         return _read_table(self.path / "unit_category.csv", {"layer": str, "category": str, "label": str})
+
+    @cached_property
+    def replicates(self) -> pd.DataFrame | None:
+        """What each unit detects without each fold (`left_out`); None for a run without folds."""
+        path = self.path / "replicates.csv"
+        dtype = {"network": str, "layer": str, "operator": str, "category": str, "label": str}
+        return _read_table(path, dtype) if path.exists() else None
 
     @cached_property
     def images(self) -> pd.DataFrame:

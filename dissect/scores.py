@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT
+from dissect.tally import Tally
 
 
 class Counts(NamedTuple):
@@ -22,6 +23,15 @@ class Counts(NamedTuple):
     mask_area: np.ndarray
     concept_area: np.ndarray
     n_images: np.ndarray
+
+
+def counts_of(tally: Tally) -> Counts:
+    return Counts(tally.intersection_area, tally.mask_area, tally.concept_area, tally.n_images)
+
+
+def without(counts: Counts, left_out: Counts) -> Counts:
+    """What is left of the counts without those of some of the images."""
+    return Counts(*(total - part for total, part in zip(counts, left_out, strict=True)))
 
 
 def union_area(counts: Counts, concept_category: np.ndarray) -> np.ndarray:

@@ -18,22 +18,37 @@ from dissect.comparison import category_numbers
 from dissect.engine import Dissection
 from dissect.layers import Layer
 from dissect.models import Network
-from dissect.run_store import CONCEPT_COLUMNS, UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, read_arrays, write_table
-from dissect.scores import Counts, best_concepts, best_per_category, intersection_over_union, union_area
+from dissect.run_store import (
+    CONCEPT_COLUMNS,
+    REPLICATE_COLUMNS,
+    UNIT_CATEGORY_COLUMNS,
+    UNIT_COLUMNS,
+    read_arrays,
+    write_table,
+)
+from dissect.scores import Counts, best_concepts, best_per_category, intersection_over_union, union_area, without
 from dissect.settings import Settings
 
 Stored = Mapping[str, np.ndarray]
+
+FOLD = "fold_"
+"""Before the name of an array of counts whose first axis is the fold."""
 
 
 def counts_arrays(result: Dissection, skipped: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """All that the tables need of a dissection: its counts, thresholds, largest activations and images."""
     return {
         **result.counts._asdict(),
+        **({FOLD + name: np.stack(arrays) for name, arrays in _by_name(result.folds)} if len(result.folds) > 1 else {}),
         "threshold": result.threshold,
         "max_activation": result.max_activation,
         "images": result.images,
         "skipped": np.array(skipped, dtype=np.str_).reshape(-1, 2),
     }
+
+
+def _by_name(folds: Sequence[Counts]) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+    return zip(Counts._fields, zip(*folds, strict=True), strict=True)
 
 
 def is_stored(out: Path, network: str) -> bool:
@@ -52,13 +67,16 @@ def write_tables(
     data: LabelledImages,
     settings: Settings,
 ) -> None:
-    """units.csv, unit_category.csv, concepts.csv and images.csv, as `run_store` describes them."""
+    """units.csv, unit_category.csv, concepts.csv and images.csv, and with folds replicates.csv, as `run_store` has them."""
     category = category_numbers(data)
     parts = list(zip(networks, layers, stored, strict=True))
     units = [unit_table(*part, data, category, settings.iou_cut) for part in parts]
     write_table(out / "units.csv", pd.concat(units, ignore_index=True))
     unit_category = [unit_category_table(*part, data, category) for part in parts]
     write_table(out / "unit_category.csv", pd.concat(unit_category, ignore_index=True))
+    if settings.n_folds > 1:
+        replicates = [replicate_table(*part, data, category, settings.iou_cut) for part in parts]
+        write_table(out / "replicates.csv", pd.concat(replicates, ignore_index=True))
     write_table(out / "concepts.csv", concept_table(stored[0], data))
     used = [data.images[number] for number in stored[0]["images"]]
     images = [(row, record.name, record.split) for row, record in enumerate(used)]
@@ -98,6 +116,35 @@ def unit_table(
             )
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(UNIT_COLUMNS))
+
+
+def replicate_table(
+    network: Network,
+    layers: Sequence[Layer],
+    stored: Stored,
+    data: LabelledImages,
+    category: np.ndarray,
+    iou_cut: float,
+) -> pd.DataFrame:
+    """One row a (fold, unit): what the unit detects where the images of that fold are left out, at the same threshold."""
+    total = Counts(*(stored[name] for name in Counts._fields))
+    dead = stored["max_activation"] <= stored["threshold"]
+    rows = []
+    for left_out in range(len(stored[FOLD + "mask_area"])):
+        fold = Counts(*(stored[FOLD + name][left_out] for name in Counts._fields))
+        iou = intersection_over_union(without(total, fold), category)
+        best = np.where(dead, NO_CONCEPT, best_concepts(iou))
+        for row, (layer, unit) in enumerate(_units(layers)):
+            found = best[row] != NO_CONCEPT
+            concept = data.concepts[best[row]] if found else None
+            value = iou[row, best[row]] if found else 0.0
+            rows.append(
+                (
+                    network.name, layer.label, layer.operator, unit, left_out, concept.category if concept else "",
+                    concept.name if concept else "", value, bool(value > iou_cut),
+                )
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(REPLICATE_COLUMNS))
 
 
 def unit_category_table(

@@ -1,0 +1,210 @@
+"""What Guo et al. 2019 say of depthwise and pointwise units, held against a run.
+
+    for verdict in verdicts(open_run(path)):
+        print(verdict.network, verdict.claim, verdict.verdict, verdict.measured)
+    table = count_table(open_run(path))       # a pandas table: one row a network, layer and operator
+
+The paper reads three things off its Figures 5 and 6 (layers 18, 20 and 22 of networks trained on ImageNet and CIFAR-100).
+Each becomes a number here, and a rule that was written down before the number was known:
+
+    claim holds        the 95 % interval lies wholly on the claim's side, in every layer that the claim speaks of
+    contradicted       the interval lies wholly on the other side in one of those layers
+    not settled        anything else
+
+A run needs folds (`dissect run --folds 10`) for its intervals; see `reports.intervals` for what they cover.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from data_prep.formats import UserError
+from dissect.run_store import Run
+from reports.intervals import Interval, expected_attributes, jackknife
+from reports.summary import SEPARABLE, Population, populations
+
+Verdict = Literal["holds", "contradicted", "not settled"]
+
+CLAIMS = {
+    "more": "Depthwise units detect more attributes than pointwise units, in every layer.",
+    "more-equal": "The same, counted at equal numbers of units.",
+    "parts": "Depthwise units detect parts and objects.",
+    "textures": "Pointwise units detect textures only.",
+    "none": "Pointwise units of the first of the layers detect nothing.",
+}
+"""The paper's claims in its order, and the fair form of the first: its pointwise layers have up to twice the units."""
+
+PARTS = ("object", "part")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim held against one network of a run. measured: the numbers, layer by layer, for the reader."""
+
+    network: str
+    claim: str
+    verdict: Verdict
+    measured: str
+
+
+def verdicts(run: Run) -> list[Finding]:
+    """Every claim for every network of the run that has depthwise and pointwise units."""
+    found = []
+    replicates = _replicates(run)
+    for network in dict.fromkeys(p.network for p in populations(run)):
+        pops = [p for p in populations(run) if p.network == network]
+        layers = [layer for layer in dict.fromkeys(p.layer for p in pops) if len(_pair(pops, layer)) == 2]
+        if layers:
+            judge = _Judge(pops, replicates[replicates["network"] == network], layers)
+            found += [Finding(network, claim, *judge(claim)) for claim in CLAIMS]
+    return found
+
+
+def count_table(run: Run) -> pd.DataFrame:
+    """Units, detectors and unique detectors of every population, with 95 % intervals where the run has folds.
+
+    `unique_equal` counts unique detectors among as many units as the smaller of the layer's two operators has.
+    """
+    pops = populations(run)
+    replicates = None if run.replicates is None else _replicates(run)
+    categories = [str(c) for c in run.info["data"]["categories"]]
+    rows = []
+    for p in pops:
+        n_equal = min(q.n_units for q in _pair(pops, p.layer, p.network) or [p])
+        row = {
+            "data": run.info["data"]["name"], "network": p.network, "layer": p.layer, "operator": p.operator,
+            "units": p.n_units, "dead": p.n_dead, "n_equal": n_equal,
+        }  # fmt: skip
+        for name, statistic in {
+            "detectors": n_detectors,
+            "unique": n_attributes,
+            "unique_equal": lambda units, n=n_equal: attributes_among(units, n),
+        }.items():
+            row[name] = statistic(p.units)
+            if replicates is not None:
+                interval = jackknife(p.units, _of(p, replicates), statistic)
+                row |= {f"{name}_low": max(interval.low, 0.0), f"{name}_high": interval.high}
+        row |= {f"unique_{category}": p.n_attributes(category) for category in categories}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def n_detectors(units: pd.DataFrame) -> int:
+    return int(units["detector"].sum())
+
+
+def n_attributes(units: pd.DataFrame) -> int:
+    """Unique detectors: distinct concepts among detectors."""
+    return len(_detectors_per_concept(units))
+
+
+def attributes_among(units: pd.DataFrame, n_drawn: int) -> float:
+    """Unique detectors to expect among `n_drawn` of the units."""
+    return expected_attributes(_detectors_per_concept(units).values(), len(units), n_drawn)
+
+
+def attributes_in(units: pd.DataFrame, categories: Iterable[str]) -> int:
+    """Unique detectors whose concept is of one of the categories."""
+    categories = set(categories)
+    return sum(category in categories for category, _ in _detectors_per_concept(units))
+
+
+def _detectors_per_concept(units: pd.DataFrame) -> Counter[tuple[str, str]]:
+    detectors = units[units["detector"]]
+    return Counter(zip(detectors["category"], detectors["label"], strict=True))
+
+
+class _Judge:
+    """The claims, each a method, about the units of one network."""
+
+    def __init__(self, pops: list[Population], replicates: pd.DataFrame, layers: list[str]) -> None:
+        self.pops, self.replicates, self.layers = pops, replicates, layers
+
+    def __call__(self, claim: str) -> tuple[Verdict, str]:
+        return {
+            "more": lambda: self._more(lambda units, n: n_attributes(units)),
+            "more-equal": lambda: self._more(attributes_among),
+            "parts": self._parts,
+            "textures": self._textures,
+            "none": self._none,
+        }[claim]()
+
+    def _more(self, count: Callable[[pd.DataFrame, int], float]) -> tuple[Verdict, str]:
+        intervals = []
+        for layer in self.layers:
+            pair = _pair(self.pops, layer)
+            n = min(p.n_units for p in pair)
+
+            def difference(units: pd.DataFrame, n: int = n) -> float:
+                depthwise, pointwise = (units[units["operator"] == operator] for operator in SEPARABLE)
+                return count(depthwise, n) - count(pointwise, n)
+
+            intervals.append(self._interval(pair, difference))
+        return _side(intervals), "; ".join(
+            f"{layer}: {_signed(interval)}" for layer, interval in zip(self.layers, intervals, strict=True)
+        )
+
+    def _parts(self) -> tuple[Verdict, str]:
+        interval = self._interval(self._all("depthwise"), lambda units: attributes_in(units, PARTS))
+        # At least one, whatever images are left out: a count cannot lie below nothing.
+        verdict: Verdict = "holds" if interval.low > 0 else "not settled" if interval.high > 0 else "contradicted"
+        return verdict, f"{_plain(interval)} unique part and object detectors in all {len(self.layers)} layers"
+
+    def _textures(self) -> tuple[Verdict, str]:
+        pops = self._all("pointwise")
+        categories = sorted({c for p in pops for c, _ in p.attributes} - {"texture"})
+        others = {c for c in self.replicates["category"] if c} | set(categories)
+        interval = self._interval(pops, lambda units: attributes_in(units, others - {"texture"}))
+        verdict: Verdict = "contradicted" if interval.low > 0 else "not settled" if interval.high > 0 else "holds"
+        named = f" ({', '.join(categories)})" if categories else ""
+        return verdict, f"{_plain(interval)} unique detectors of other categories{named}"
+
+    def _none(self) -> tuple[Verdict, str]:
+        pointwise = next(p for p in _pair(self.pops, self.layers[0]) if p.operator == "pointwise")
+        interval = self._interval([pointwise], n_detectors)
+        verdict: Verdict = "contradicted" if interval.low > 0 else "not settled" if interval.high > 0 else "holds"
+        return verdict, f"{_plain(interval)} detectors of {pointwise.n_units} units in layer {pointwise.layer}"
+
+    def _all(self, operator: str) -> list[Population]:
+        return [p for p in self.pops if p.operator == operator and p.layer in self.layers]
+
+    def _interval(self, pops: list[Population], statistic: Callable[[pd.DataFrame], float]) -> Interval:
+        units = pd.concat([p.units for p in pops], ignore_index=True)
+        replicates = pd.concat([_of(p, self.replicates) for p in pops], ignore_index=True)
+        return jackknife(units, replicates, statistic)
+
+
+def _side(intervals: list[Interval]) -> Verdict:
+    if all(interval.low > 0 for interval in intervals):
+        return "holds"
+    return "contradicted" if any(interval.high < 0 for interval in intervals) else "not settled"
+
+
+def _pair(pops: Iterable[Population], layer: str, network: str | None = None) -> list[Population]:
+    """The depthwise and the pointwise population of a layer."""
+    return [p for p in pops if p.layer == layer and p.operator in SEPARABLE and network in (None, p.network)]
+
+
+def _of(population: Population, replicates: pd.DataFrame) -> pd.DataFrame:
+    keys = ("network", "layer", "operator")
+    mine = [replicates[key] == getattr(population, key) for key in keys]
+    return replicates[mine[0] & mine[1] & mine[2]]
+
+
+def _replicates(run: Run) -> pd.DataFrame:
+    if run.replicates is None:
+        raise UserError(f"{run.path} has no folds, so no intervals: dissect again with --folds 10.")
+    return run.replicates
+
+
+def _plain(interval: Interval) -> str:
+    return f"{interval.value:.0f} ({max(interval.low, 0):.1f} to {interval.high:.1f})"
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.value:+.1f} ({interval.low:+.1f} to {interval.high:+.1f})"

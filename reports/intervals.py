@@ -1,0 +1,62 @@
+"""How sure a count is, and counts at equal numbers of units.
+
+    interval = jackknife(replicates, lambda units: int(units["detector"].sum()), units)
+    print(f"{interval.value} ({interval.low:.1f} to {interval.high:.1f})")
+    expected_attributes(population.detectors_per_concept.values(), population.n_units, 128)
+
+A run made with `--folds F` also says what every unit would detect if the images of one fold were left out
+(`replicates.csv`). The delete-a-group jackknife over these F replicates gives the standard error of any count, Student's
+t with F - 1 degrees of freedom the interval. It speaks of the choice of images: not of another training run, not of
+another label set; and the units' thresholds are those of all images. (Shao and Tu 1995, The Jackknife and Bootstrap, 2.3.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+Statistic = Callable[[pd.DataFrame], float]
+"""A number of a table of units, such as the number of its detectors; the table has the columns of `units.csv`."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the 95 % interval about it."""
+
+    value: float
+    low: float
+    high: float
+
+
+def jackknife(units: pd.DataFrame, replicates: pd.DataFrame, statistic: Statistic, level: float = 0.95) -> Interval:
+    """`jackknife(units, replicates, n_detectors)`: the statistic of `units` and its interval.
+
+    replicates: the same units as they come out without each fold, one after the other; column `left_out` names the fold.
+    Raises `ValueError` for fewer than two folds, of which nothing can be learnt.
+    """
+    from scipy.stats import t
+
+    values = [statistic(group) for _, group in replicates.groupby("left_out", sort=True)]
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"{n} folds give no interval; there must be at least 2")
+    mean = math.fsum(values) / n
+    error = math.sqrt((n - 1) / n * math.fsum((value - mean) ** 2 for value in values))
+    reach = float(t.ppf((1 + level) / 2, n - 1)) * error
+    value = statistic(units)
+    return Interval(value, value - reach, value + reach)
+
+
+def expected_attributes(detectors_per_concept: Iterable[int], n_units: int, n_drawn: int) -> float:
+    """Unique detectors to expect among `n_drawn` of `n_units` units, drawn at random without replacement.
+
+    detectors_per_concept: how many of the units detect each concept. A concept with d detectors is missed by
+    C(n_units - d, n_drawn) of the C(n_units, n_drawn) draws: the rarefaction curve of ecology (Hurlbert 1971). Exact.
+    """
+    if not 0 <= n_drawn <= n_units:
+        raise ValueError(f"{n_drawn} of {n_units} units cannot be drawn")
+    draws = math.comb(n_units, n_drawn)
+    return math.fsum((draws - math.comb(n_units - d, n_drawn)) / draws for d in detectors_per_concept)

@@ -1,0 +1,93 @@
+"""The paper's claims on runs of which every verdict is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import make_run
+
+from data_prep.formats import UserError
+from dissect.run_store import REPLICATE_COLUMNS, UNIT_COLUMNS, open_run, write_table
+from reports.claims import CLAIMS, count_table, verdicts
+
+Detects = Callable[[str, str, int], tuple[str, str] | None]
+"""(layer, operator, unit) to the concept that the unit detects."""
+
+
+def known_run(folder: Path, detects: Detects, without: dict[int, Detects] | None = None) -> Path:
+    """A run of layers 18 and 20, 6 depthwise and 12 pointwise units, four folds. without: what is found without a fold."""
+    layers = [(layer, operator, n) for layer in ("18", "20") for operator, n in (("depthwise", 6), ("pointwise", 12))]
+    make_run(folder, {"net": layers})
+    units = open_run(folder).units
+    replicates = []
+    for left_out in (None, 0, 1, 2, 3):
+        table = units.copy()
+        found = (without or {}).get(left_out, detects)
+        concepts = [found(u.layer, u.operator, u.unit) for u in units.itertuples()]
+        table["category"], table["label"] = ([c[k] if c else "" for c in concepts] for k in (0, 1))
+        table["detector"] = [c is not None for c in concepts]
+        table["iou"], table["dead"] = table["detector"] * 0.1, False
+        if left_out is None:
+            write_table(folder / "units.csv", table[list(UNIT_COLUMNS)])
+        else:
+            replicates.append(table.assign(left_out=left_out)[list(REPLICATE_COLUMNS)])
+    write_table(folder / "replicates.csv", pd.concat(replicates))
+    return folder
+
+
+def verdict_of(folder: Path) -> dict[str, str]:
+    return {finding.claim: finding.verdict for finding in verdicts(open_run(folder))}
+
+
+def test_a_run_that_agrees_with_the_paper(tmp_path: Path) -> None:
+    def detects(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        if operator == "depthwise":
+            return ("part", f"part {unit}")
+        return ("texture", "striped") if layer == "20" else None
+
+    assert verdict_of(known_run(tmp_path / "run", detects)) == dict.fromkeys(CLAIMS, "holds")
+
+
+def test_a_run_that_contradicts_it(tmp_path: Path) -> None:
+    def detects(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("object", f"object {unit}") if operator == "pointwise" else None
+
+    assert verdict_of(known_run(tmp_path / "run", detects)) == dict.fromkeys(CLAIMS, "contradicted")
+
+
+def test_numbers_of_units_decide(tmp_path: Path) -> None:
+    """Twelve pointwise units with eight concepts have more attributes than six depthwise ones with six; six of them have not."""
+
+    def detects(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("object", f"object {unit}") if operator == "depthwise" or unit < 8 else None
+
+    run = known_run(tmp_path / "run", detects)
+    found = verdict_of(run)
+    assert (found["more"], found["more-equal"]) == ("contradicted", "holds")
+    table = count_table(open_run(run)).set_index(["layer", "operator"])
+    assert table.loc[("18", "pointwise"), "unique"] == 8
+    assert table.loc[("18", "pointwise"), "unique_equal"] == pytest.approx(4)  # 8 of 12, each drawn half of the time
+    assert table.loc[("18", "depthwise"), "unique_equal"] == 6
+    assert table.loc[("18", "pointwise"), "n_equal"] == 6
+    assert table.loc[("18", "pointwise"), ["unique_low", "unique_high"]].tolist() == [8, 8]
+
+
+def test_what_images_decide_is_not_settled(tmp_path: Path) -> None:
+    def more(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("object", f"object {unit}") if operator == "depthwise" and unit < 2 else None
+
+    def fewer(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("object", f"object {unit}") if operator == "pointwise" else None
+
+    found = verdict_of(known_run(tmp_path / "run", more, {2: fewer}))
+    assert found == dict.fromkeys(CLAIMS, "not settled")
+
+
+def test_a_run_without_folds_is_refused(tmp_path: Path) -> None:
+    run = open_run(make_run(tmp_path / "run"))
+    with pytest.raises(UserError, match=r"has no folds, so no intervals: dissect again with --folds 10"):
+        verdicts(run)
+    assert "unique_low" not in count_table(run).columns
