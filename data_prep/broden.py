@@ -14,7 +14,6 @@ import difflib
 import hashlib
 import io
 import os
-import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,9 +30,7 @@ from data_prep.formats import (
     UserError,
     decode_label_map,
 )
-
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises where a file is not the image that it should be."""
+from data_prep.pictures import IMAGE_ERRORS
 
 _UNKNOWN = NO_CONCEPT - 1
 

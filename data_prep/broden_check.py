@@ -9,68 +9,36 @@ tells what looks wrong but changes no result: a frequency that was stated is nev
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data_prep.broden import IMAGE_ERRORS, Broden
+from data_prep.broden import Broden
 from data_prep.broden_tables import IndexRow, Tables, read_tables
-from data_prep.formats import BadImageError, UserError
-
-MAX_THREADS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A fault or a warning. `row` counts as in a spreadsheet: the header is row 1."""
-
-    file: str
-    row: int
-    sentence: str
+from data_prep.findings import CheckReport, Findings
+from data_prep.formats import BadImageError
+from data_prep.pictures import IMAGE_ERRORS, in_threads
 
 
-@dataclass
-class Findings:
-    """Counts every finding and keeps the first `limit`."""
-
-    limit: int
-    n: int = 0
-    first: list[Finding] = field(default_factory=list)
-
-    def add(self, file: str, row: int, sentence: str) -> None:
-        self.n += 1
-        if len(self.first) < self.limit:
-            self.first.append(Finding(file, row, sentence))
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
+@dataclass(frozen=True)
+class BrodenReport(CheckReport):
     """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each."""
 
-    root: Path
     n_images: int
     n_label_maps: int
-    n_concepts: int
     n_categories: int
-    n_faults: int
-    faults: tuple[Finding, ...]
-    n_warnings: int
-    warnings: tuple[Finding, ...]
+    n_concepts: int
 
 
-def check_broden(root: str | Path, limit: int = 20, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+def check_broden(root: str | Path, limit: int = 20, progress: Callable[[int, int], None] | None = None) -> BrodenReport:
     """Check the Broden set in folder `root`; `progress(n_done, n_images)` is called after each image.
 
     Goes on after a fault and counts them all. Raises `UserError` only where a table as a whole cannot be used.
     """
-    if limit < 0:
-        raise UserError(f"limit is {limit}: give 0 or the number of faults to tell.")
     faults, warnings = Findings(limit), Findings(limit)
     tables = read_tables(Path(root), faults.add)
     data = Broden(tables, None, list(tables.categories))
@@ -78,22 +46,18 @@ def check_broden(root: str | Path, limit: int = 20, progress: Callable[[int, int
     n_images = len(data.rows)
     n_faults_of_tables = faults.n
     frequency = np.zeros(len(data.concepts), np.int64)
-    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
-    try:
-        checked = pool.map(partial(_check_image, data), data.rows)
-        for done, (row, (sentences, present)) in enumerate(zip(data.rows, checked, strict=True), start=1):
-            for sentence in sentences:
-                faults.add("index.csv", row.row, sentence)
-            frequency += present
-            if progress:
-                progress(done, n_images)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    checked = in_threads(partial(_check_image, data), data.rows)
+    for done, (row, (sentences, present)) in enumerate(zip(data.rows, checked, strict=True), start=1):
+        for sentence in sentences:
+            faults.add("index.csv", row.row, sentence)
+        frequency += present
+        if progress:
+            progress(done, n_images)
     if faults.n == n_faults_of_tables:  # labels that cannot be read cannot be counted either
         _compare_frequencies(data, tables, frequency, warnings)
     n_maps = sum(len(paths) for row in data.rows for paths in row.maps.values())
-    counts = (n_images, n_maps, len(data.concepts), len(data.categories))
-    return CheckReport(tables.root, *counts, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first))
+    counts = (n_images, n_maps, len(data.categories), len(data.concepts))
+    return BrodenReport(tables.root, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first), *counts)
 
 
 def _check_agreement(tables: Tables, faults: Findings, warnings: Findings) -> None:

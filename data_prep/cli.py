@@ -7,15 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from data_prep import decathlon_cli
 from data_prep.formats import UserError
-
-if TYPE_CHECKING:
-    from data_prep.broden_check import CheckReport, Finding
 
 EXAMPLES = {
     "check": "data-prep check data/broden --limit 50",
@@ -37,7 +34,7 @@ def check(path: tyro.conf.Positional[Path], limit: int = 20) -> int:
 
     with _progress("checking images") as progress:
         report = check_broden(path, limit, progress)
-    _print_report(report)
+    print(*report.lines(), sep="\n")
     return 1 if report.n_faults else 0
 
 
@@ -97,21 +94,6 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda n_done, n_all: bar.update(task, completed=n_done, total=n_all, refresh=True)
-
-
-def _print_report(report: CheckReport) -> None:
-    _print_findings("fault", report.n_faults, report.faults)
-    _print_findings("warning", report.n_warnings, report.warnings)
-    print(report.root)
-    for what in ("images", "label_maps", "categories", "concepts", "faults", "warnings"):
-        print(f"  {what.replace('_', ' '):10}  {getattr(report, f'n_{what}'):>9,}")
-
-
-def _print_findings(what: str, n: int, first: Sequence[Finding]) -> None:
-    for finding in first:
-        print(f"{what}: {finding.file}, row {finding.row}: {finding.sentence}")
-    if n > len(first):
-        print(f"{what}: {n - len(first):,} more, not told; raise --limit to read them.")
 
 
 if __name__ == "__main__":

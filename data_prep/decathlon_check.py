@@ -1,79 +1,47 @@
 """Check a whole decathlon before days are spent on it, and tell what is in it.
 
-    report = check_decathlon("data/decathlon")
-    report.n_faults, report.faults            # all of them counted, the first of them told
-    for row in measure("data/decathlon"): print(row.domain, row.n_classes, row.mean)
-
-A fault makes an image or a split unusable; a warning tells what looks wrong but changes no number.
+report = check_decathlon("data/decathlon")
+report.n_faults, report.faults            # all of them counted, the first of them told
+for row in measure("data/decathlon"): print(row.domain, row.n_classes, row.mean)
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.decathlon import Decathlon, open_decathlon
-from data_prep.decathlon_images import MAX_THREADS, Split, channel_counts, decode, mean_std_of
+from data_prep.decathlon_images import Split, channel_counts, decode, mean_std_of
 from data_prep.decathlon_tables import SPLITS, Table, read_table
+from data_prep.findings import CheckReport, Findings
 from data_prep.formats import BadImageError, UserError
+from data_prep.pictures import in_threads
 
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A fault or a warning: in which file, at which entry of it, and one sentence."""
-
-    file: str
-    entry: str
-    sentence: str
-
-
-@dataclass
-class Findings:
-    """Counts every finding and keeps the first `limit`."""
-
-    limit: int
-    n: int = 0
-    first: list[Finding] = field(default_factory=list)
-
-    def add(self, file: str, entry: str, sentence: str) -> None:
-        self.n += 1
-        if len(self.first) < self.limit:
-            self.first.append(Finding(file, entry, sentence))
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
+@dataclass(frozen=True)
+class DecathlonReport(CheckReport):
     """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each."""
 
-    root: Path
     n_domains: int
     n_splits: int
     n_classes: int
     n_images: int
-    n_faults: int
-    faults: tuple[Finding, ...]
-    n_warnings: int
-    warnings: tuple[Finding, ...]
 
 
 def check_decathlon(
     root: str | Path, limit: int = 20, progress: Progress | None = None, domains: Iterable[str] | None = None
-) -> CheckReport:
+) -> DecathlonReport:
     """Read every annotation file, go through every tar, decode every image of the decathlon in folder `root`.
 
     Goes on after a fault and counts them all; `domains` narrows it. `progress(n_done, n_all)` counts images of the domain at
     hand. Raises `UserError` only where there is no decathlon, or no domain of that name.
     """
-    if limit < 0:
-        raise UserError(f"limit is {limit}: give 0 or the number of faults to tell.")
     data, faults, warnings = open_decathlon(root), Findings(limit), Findings(limit)
     seen_ids: dict[int, str] = {}
     n_splits = n_classes = n_images = 0
@@ -85,7 +53,7 @@ def check_decathlon(
         _check_ids(splits, seen_ids, faults)
         n_all, n_done = sum(map(len, splits)), 0
         for split in splits:
-            for index, (fault, warning) in enumerate(_in_threads(partial(_check_image, split), len(split))):
+            for index, (fault, warning) in enumerate(in_threads(partial(_check_image, split), range(len(split)))):
                 entry = f"image {split.image_ids[index]}"
                 if fault:
                     faults.add(_file_of(split), entry, fault)
@@ -96,7 +64,7 @@ def check_decathlon(
                     progress(n_done, n_all)
         n_images += n_all
     counts = (len(chosen), n_splits, n_classes, n_images)
-    return CheckReport(data.root, *counts, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first))
+    return DecathlonReport(data.root, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first), *counts)
 
 
 def _chosen(data: Decathlon, domains: Iterable[str] | None) -> Sequence[str]:
@@ -182,15 +150,6 @@ def _check_image(split: Split, index: int) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _in_threads(work: Callable[[int], object], n: int) -> Iterator:
-    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
-    try:
-        for start in range(0, n, 256):
-            yield from pool.map(work, range(start, min(start + 256, n)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 @dataclass(frozen=True, slots=True)
 class DomainRow:
     """What one domain holds. `n_images` by split; `smallest` and `largest` are (H, W) by area over all splits, as decoded;
@@ -224,7 +183,7 @@ def _measure(domain: str, splits: Sequence[Split], progress: Progress | None) ->
     n_grey = n_bytes = n_done = 0
     n_all = sum(map(len, splits))
     for split in splits:
-        for shape, size, grey, values in _in_threads(partial(_measure_image, split), len(split)):
+        for shape, size, grey, values in in_threads(partial(_measure_image, split), range(len(split))):
             shapes.add(shape)
             n_bytes += size
             n_grey += grey

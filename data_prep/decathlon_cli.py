@@ -37,17 +37,7 @@ def commands(bar: Bar) -> dict[str, Callable[..., int]]:
 
         with bar("checking images") as progress:
             report = check_decathlon(root, limit, progress, domains or None)
-        for what, n, first in (
-            ("fault", report.n_faults, report.faults),
-            ("warning", report.n_warnings, report.warnings),
-        ):
-            for finding in first:
-                print(f"{what}: {finding.file}, {finding.entry}: {finding.sentence}")
-            if n > len(first):
-                print(f"{what}: {n - len(first):,} more, not told; raise --limit to read them.")
-        print(report.root)
-        for what in ("domains", "splits", "classes", "images", "faults", "warnings"):
-            print(f"  {what:8}  {getattr(report, f'n_{what}'):>9,}")
+        print(*report.lines(), sep="\n")
         return 1 if report.n_faults else 0
 
     def stats(root: tyro.conf.Positional[Path], domains: tuple[str, ...] = ()) -> int:

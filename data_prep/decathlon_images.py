@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +18,10 @@ from PIL import Image
 from data_prep.decathlon_tables import Table
 from data_prep.decathlon_tar import Tar
 from data_prep.formats import BadImageError, UserError
-
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises where a file is not the image that it should be."""
+from data_prep.pictures import IMAGE_ERRORS, in_threads
 
 MODES = ("1", "L", "P", "RGB", "CMYK")
 """Pixel formats that turn into 8-bit RGB without loss of meaning."""
-
-MAX_THREADS = 8
 
 Source = Path | tuple[Tar, int, int]
 """Where an image lies: a file, or (tar, first byte, size)."""
@@ -107,7 +99,7 @@ def measure_mean_std(images: Split) -> tuple[np.ndarray, np.ndarray]:
     Pixels are counted by value, in integers, so the order of images does not matter.
     """
     counts = np.zeros((3, 256), np.int64)
-    for pixels in read_all(images):
+    for pixels in in_threads(images.read, range(len(images))):
         counts += channel_counts(pixels)
     return mean_std_of(counts)
 
@@ -123,13 +115,6 @@ def mean_std_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = counts.sum(1)
     mean = counts @ values / n
     return mean, np.sqrt(np.maximum((counts * (values - mean[:, None]) ** 2).sum(1) / n, 0))
-
-
-def read_all(images: Split) -> Iterator[np.ndarray]:
-    """Every image in order, decoded by several threads."""
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        for start in range(0, len(images), 256):  # in portions, else a fast disk fills the memory
-            yield from pool.map(images.read, range(start, min(start + 256, len(images))))
 
 
 def join(parts: Sequence[Split], split: str) -> Split:

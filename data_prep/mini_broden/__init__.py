@@ -16,14 +16,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import multiprocessing
-import os
-import shutil
-import sys
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..drawn_sets import drawing_pool, kept, new_folder
 from ..formats import UserError, encode_label_map
 from . import colours, scenes, textures
 from .shapes import MAP, PLANES, SIZE
@@ -65,28 +60,13 @@ class _Labels:
         return shares
 
 
-def cache_folder() -> Path:
-    """`$DISSECT_CACHE`, or `multidomain-dissection` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
-    if own := os.environ.get("DISSECT_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multidomain-dissection"
-
-
 def ensure(cache: Path | None = None, progress: Progress | None = None) -> Path:
-    """The root of the full set (400 images), drawn into `cache` (see `cache_folder`) if it is not there yet.
+    """The root of the full set (400 images), drawn into `cache` (see `drawn_sets.cache_folder`) if it is not there yet.
 
     `progress(done, total)` is called after each image drawn. Two processes may call this at once: each draws into a
     folder of its own, the first to finish is kept.
     """
-    root = (Path(cache) if cache is not None else cache_folder()) / f"mini-broden-v{VERSION}"
-    complete = root / "index.csv"
-    if not complete.is_file():
-        try:
-            make(root, progress=progress)
-        except UserError:
-            if not complete.is_file():
-                raise
-    return root
+    return kept(f"mini-broden-v{VERSION}", "index.csv", lambda root: make(root, progress=progress), cache)
 
 
 def make(
@@ -100,27 +80,17 @@ def make(
     root = Path(root)
     if n_images < 1:
         raise UserError(f"n_images is {n_images}; a set needs at least 1 image: pass a positive number.")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root} is already there; a set is only made in a new folder: name another or remove it.")
-    scratch = root.absolute().with_name(f".{root.name}-{uuid.uuid4().hex[:12]}")
-    try:
-        (scratch / "images").mkdir(parents=True)
-        _write_set(scratch, n_images, seed, progress, workers or os.cpu_count() or 1)
-        if root.exists():
-            root.rmdir()
-        scratch.rename(root)
-    except OSError as error:
-        raise UserError(f"{root} could not be written ({error}); name a folder that can be.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with new_folder(root) as scratch:
+        (scratch / "images").mkdir()
+        _write_set(scratch, n_images, seed, progress, workers)
     return root
 
 
-def _write_set(root: Path, n_images: int, seed: int, progress: Progress | None, workers: int) -> None:
+def _write_set(root: Path, n_images: int, seed: int, progress: Progress | None, workers: int | None) -> None:
     for kind in _FOLDERS.values():
         (root / "images" / kind).mkdir()
     drawn = []
-    with _pool(min(workers, n_images)) as pool:
+    with drawing_pool(workers) as pool:
         for labels in pool.map(partial(_draw_image, root / "images", seed), range(n_images)):
             drawn.append(labels)
             if progress:
@@ -129,13 +99,6 @@ def _write_set(root: Path, n_images: int, seed: int, progress: Progress | None, 
         numbers = _write_tables(root, drawn)
         rows = list(pool.map(partial(_write_label_maps, root / "images", numbers), drawn))
     _write_csv(root / "index.csv", ("image", "split", "ih", "iw", "sh", "sw", *CATEGORIES), rows)
-
-
-def _pool(workers: int) -> Executor:
-    """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again."""
-    if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
-    return ThreadPoolExecutor(workers)
 
 
 _FOLDERS = {"t": "texture", "o": "object", "s": "scene"}

@@ -16,14 +16,8 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
-import os
-import shutil
-import sys
 import tarfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +27,7 @@ from PIL import Image
 
 from data_prep.decathlon_images import channel_counts, decode, mean_std_of
 from data_prep.decathlon_tables import DOMAIN_STEP, SPLITS, domain_number
-from data_prep.formats import UserError
+from data_prep.drawn_sets import drawing_pool, kept, new_folder
 from data_prep.mini_decathlon import figures, objects, shapes, strokes, textures
 
 VERSION = 1
@@ -68,20 +62,11 @@ DOMAINS = {
 
 
 def ensure(cache: Path | None = None, progress: Progress | None = None) -> Path:
-    """The root of the set, drawn into `cache` (default: `mini_broden.cache_folder()`) if it is not there yet.
+    """The root of the set, drawn into `cache` (default: `drawn_sets.cache_folder()`) if it is not there yet.
 
     Two processes may call this at once: each draws into a folder of its own, the first to finish is kept.
     """
-    from data_prep.mini_broden import cache_folder  # here, as it brings the other set's drawings along
-
-    root = (Path(cache) if cache is not None else cache_folder()) / f"mini-decathlon-v{VERSION}"
-    if not root.is_dir():
-        try:
-            make(root, progress=progress)
-        except UserError:
-            if not root.is_dir():
-                raise
-    return root
+    return kept(f"mini-decathlon-v{VERSION}", "mean_std.json", lambda root: make(root, progress=progress), cache)
 
 
 def make(root: str | Path, seed: int = 0, progress: Progress | None = None, workers: int | None = None) -> Path:
@@ -91,28 +76,18 @@ def make(root: str | Path, seed: int = 0, progress: Progress | None = None, work
     whatever `workers` (default: one a core). Raises `UserError` if `root` is there and not empty, or cannot be written.
     """
     root = Path(root)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UserError(f"{root} is already there; a set is only made in a new folder: name another or remove it.")
-    scratch = root.with_name(f".{root.name}-{uuid.uuid4().hex[:12]}")
-    try:
+    with new_folder(root) as scratch:
         for folder in ("annotations", "data"):
-            (scratch / folder).mkdir(parents=True)
-        _draw_all(scratch, seed, progress, workers or os.cpu_count() or 1)
-        if root.exists():
-            root.rmdir()
-        scratch.rename(root)
-    except OSError as error:
-        raise UserError(f"{root} could not be written ({error}); name a folder that can be.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            (scratch / folder).mkdir()
+        _draw_all(scratch, seed, progress, workers)
     return root
 
 
-def _draw_all(root: Path, seed: int, progress: Progress | None, workers: int) -> None:
+def _draw_all(root: Path, seed: int, progress: Progress | None, workers: int | None) -> None:
     jobs = [(name, split) for name in DOMAINS for split in range(len(SPLITS))]
     n_all, n_done = sum(sum(domain.n_images) for domain in DOMAINS.values()), 0
     pack = {}
-    with _pool(workers) as pool:
+    with drawing_pool(workers) as pool:
         drawn = pool.map(partial(_draw_split, root, seed), *zip(*jobs, strict=True))
         for (name, split), counts in zip(jobs, drawn, strict=True):
             if SPLITS[split] == "train":
@@ -122,13 +97,6 @@ def _draw_all(root: Path, seed: int, progress: Progress | None, workers: int) ->
             if progress:
                 progress(n_done, n_all)
     (root / "mean_std.json").write_text(json.dumps({"pack": pack}, indent=1), encoding="utf-8")
-
-
-def _pool(workers: int) -> Executor:
-    """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again."""
-    if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
-    return ThreadPoolExecutor(workers)
 
 
 def _draw_split(root: Path, seed: int, name: str, split: int) -> np.ndarray:

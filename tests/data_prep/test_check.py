@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from data_prep import cli, mini_broden
 from data_prep.broden import open_broden
-from data_prep.broden_check import Finding, check_broden
+from data_prep.broden_check import check_broden
+from data_prep.findings import Finding
 from data_prep.formats import UserError
 
 
@@ -67,8 +68,19 @@ def test_a_fault_of_an_image_is_told_with_its_row(tiny_broden, name):
     damage(tiny_broden / "images")
     report = check_broden(tiny_broden)
     assert report.n_faults == 1 and report.n_warnings == 0
-    assert (report.faults[0].file, report.faults[0].row) == ("index.csv", row)
+    assert (report.faults[0].file, report.faults[0].place) == ("index.csv", row)
     assert words in report.faults[0].sentence
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_an_avif_that_does_not_decode_is_a_fault_too(tiny_broden):
+    """Its decoder raises a RuntimeError, as no other does."""
+    path = tiny_broden / "images/a/two.jpg"
+    Image.new("RGB", (40, 24), "red").save(path, "AVIF")
+    data = path.read_bytes()
+    path.write_bytes(data[: (start := data.index(b"mdat") + 4)] + bytes(len(data) - start))
+    (fault,) = check_broden(tiny_broden).faults
+    assert "a/two.jpg cannot be read (Failed to decode" in fault.sentence
 
 
 def test_checking_goes_on_after_a_fault_and_counts_them_all(tiny_broden):
@@ -79,7 +91,7 @@ def test_checking_goes_on_after_a_fault_and_counts_them_all(tiny_broden):
     (tiny_broden / "images/a/two.jpg").unlink()
     report = check_broden(tiny_broden)
     assert report.n_faults == 6 and report.n_images == 3
-    assert [finding.row for finding in report.faults] == [5, 2, 2, 3, 4, 4]
+    assert [finding.place for finding in report.faults] == [5, 2, 2, 3, 4, 4]
     assert report.n_warnings == 0, "labels that cannot be read must not be told as labels that are not there"
     few = check_broden(tiny_broden, limit=2)
     assert few.n_faults == 6 and few.faults == report.faults[:2]

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from data_prep import cli
-from data_prep.decathlon_check import Finding, check_decathlon, measure
+from data_prep.decathlon_check import check_decathlon, measure
+from data_prep.findings import Finding
 from data_prep.formats import UserError
 
 
@@ -37,7 +38,7 @@ def test_checking_goes_on_after_a_fault_and_counts_them_all(tiny_decathlon):
     change(tiny_decathlon, "svhn_train.json", '"category_id": 80000003', '"category_id": 80000009')
     (tiny_decathlon / "annotations/dtd_test_stripped.json").write_text("{")
     report = check_decathlon(tiny_decathlon)
-    entries = [(finding.file, finding.entry) for finding in report.faults]
+    entries = [(finding.file, finding.place) for finding in report.faults]
     assert sorted(entries) == [
         ("dtd_test_stripped.json", "the whole file"),
         ("dtd_train.json", "image 40000001"),
@@ -57,7 +58,7 @@ def test_a_corrupt_tar_is_a_fault_of_each_of_its_splits(tiny_decathlon):
     report = check_decathlon(tiny_decathlon)
     assert [finding.file for finding in report.faults] == ["svhn_train.json", "svhn_val.json", "svhn_test.json"]
     assert all(
-        finding.entry == "its tar" and "no whole uncompressed tar" in finding.sentence for finding in report.faults
+        finding.place == "its tar" and "no whole uncompressed tar" in finding.sentence for finding in report.faults
     )
 
 
@@ -68,7 +69,7 @@ def test_files_that_disagree_are_faults(tiny_decathlon):
     stripped = json.loads((tiny_decathlon / "annotations/svhn_test.json").read_text())
     stripped.update(annotations=[], images=stripped["images"][:1])
     (tiny_decathlon / "annotations/svhn_test_stripped.json").write_text(json.dumps(stripped))
-    found = {(f.file, f.entry): f.sentence for f in check_decathlon(tiny_decathlon).faults}
+    found = {(f.file, f.place): f.sentence for f in check_decathlon(tiny_decathlon).faults}
     assert set(found) == {
         ("dtd_val.json", "categories"),
         ("svhn_val.json", "image 80000002"),

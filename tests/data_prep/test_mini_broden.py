@@ -293,13 +293,6 @@ def test_a_regular_texture_repeats(name):
 # ---- where sets are written
 
 
-def test_make_refuses_a_folder_with_something_in_it(tmp_path):
-    (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="already there"):
-        mini_broden.make(tmp_path, n_images=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-
-
 def test_make_refuses_an_empty_set(tmp_path):
     with pytest.raises(UserError, match="n_images is 0"):
         mini_broden.make(tmp_path / "none", n_images=0)
@@ -317,16 +310,6 @@ def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         mini_broden.make(tmp_path / "set", n_images=1, workers=1)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
-    monkeypatch.delenv("DISSECT_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert mini_broden.cache_folder() == Path.home() / ".cache" / "multidomain-dissection"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert mini_broden.cache_folder() == tmp_path / "multidomain-dissection"
-    monkeypatch.setenv("DISSECT_CACHE", str(tmp_path / "own"))
-    assert mini_broden.cache_folder() == tmp_path / "own"
 
 
 def test_two_at_once_get_one_set_and_it_is_drawn_no_more(tmp_path, monkeypatch):

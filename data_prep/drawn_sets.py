@@ -1,0 +1,73 @@
+"""Where sets that are drawn on the spot are kept, and how one appears there whole or not at all.
+
+with new_folder(root) as scratch: ...            # what is written into `scratch` lies in `root` afterwards
+root = kept("mini-broden-v2", "index.csv", make=make)
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from data_prep.formats import UserError
+
+
+def cache_folder() -> Path:
+    """`$DISSECT_CACHE`, or `multidomain-dissection` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
+    if own := os.environ.get("DISSECT_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multidomain-dissection"
+
+
+def kept(name: str, file: str, make: Callable[[Path], object], cache: Path | None = None) -> Path:
+    """The folder `name` in `cache` (see `cache_folder`), by `make(root)` if there is none with `file` in it yet.
+
+    Two processes may call this at once: each makes a folder of its own, the first to finish is kept.
+    """
+    root = (Path(cache) if cache is not None else cache_folder()) / name
+    if not (root / file).is_file():
+        try:
+            make(root)
+        except UserError:
+            if not (root / file).is_file():
+                raise
+    return root
+
+
+@contextmanager
+def new_folder(root: Path) -> Iterator[Path]:
+    """A folder to write a set into, which becomes the new folder `root` at the end of the `with` block, if all went well.
+
+    Raises `UserError` if `root` is there and not empty, or cannot be written.
+    """
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UserError(f"{root} is already there; a set is only made in a new folder: name another or remove it.")
+    scratch = root.absolute().with_name(f".{root.name}-{uuid.uuid4().hex[:12]}")
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        if root.exists():
+            root.rmdir()
+        scratch.rename(root)
+    except OSError as error:
+        raise UserError(f"{root} could not be written ({error}); name a folder that can be.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def drawing_pool(workers: int | None = None) -> Executor:
+    """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again.
+
+    workers: one a core if not given.
+    """
+    workers = workers or os.cpu_count() or 1
+    if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:
+        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+    return ThreadPoolExecutor(workers)
