@@ -1,0 +1,288 @@
+"""The networks that come with the package: how they get there, what loading refuses, and those that are there."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from shipping_runs import N_CLASSES, NORMALISATION, SIZE, a_body, write_run, write_runs
+
+from data_prep.decathlon import open_decathlon
+from data_prep.formats import UserError
+from mdl import shipping
+from mdl.checkpoint import read_meta
+from mdl.data import Normalisation, decode
+from mdl.decathlon_score import wilson
+from mdl.recipe import Plan
+from mdl.resnet26 import layer_table
+from mdl.shipped import WEIGHTS, Shipped, file_hash, load_shipped, shipped
+from mdl.shipping import RUNS, ship
+from mdl.train import evaluate
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("imagenet12", "cifar100-individual", "cifar100", "dtd", "gtsrb", "omniglot", "vgg-flowers")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict]:
+    """(runs, the folder shipped from them, the networks as they were saved). To be read only."""
+    root = tmp_path_factory.mktemp("tiny")
+    networks = write_runs(root / "runs")
+    ship(root / "runs", root / "weights")
+    return root / "runs", root / "weights", networks
+
+
+@pytest.fixture
+def runs(tiny, tmp_path: Path) -> Path:
+    """The runs, to be damaged."""
+    return Path(shutil.copytree(tiny[0], tmp_path / "runs"))
+
+
+@pytest.fixture
+def weights(tiny, tmp_path: Path) -> Path:
+    """The shipped folder, to be damaged."""
+    return Path(shutil.copytree(tiny[1], tmp_path / "weights"))
+
+
+# Shipping
+
+
+def test_every_network_comes_out_as_it_went_in(tiny) -> None:
+    _, folder, networks = tiny
+    images = torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    outputs = set()
+    for name, saved in networks.items():
+        network, facts = load_shipped(name, folder)
+        assert not network.training and facts.name == name
+        with torch.inference_mode():
+            logits = network(images)
+            assert torch.equal(logits, saved.eval()(images))
+        outputs.add(tuple(logits.flatten().tolist()))
+    assert len(outputs) == len(NAMES)
+
+
+def test_a_loaded_network_is_a_copy(tiny) -> None:
+    network, _ = load_shipped("dtd", tiny[1])
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    again, _ = load_shipped("dtd", tiny[1])
+    assert any(parameter.abs().sum() > 0 for parameter in again.parameters())
+
+
+def test_facts_come_from_the_results(tiny) -> None:
+    facts = shipped(tiny[1])
+    assert tuple(facts) == NAMES
+    one = facts["cifar100-individual"]
+    assert (one.domain, one.method, one.file) == ("cifar100", "individual", "cifar100-individual.safetensors")
+    assert (one.n_correct, one.n_test, one.split, one.n_train, one.epochs) == (31, 40, "test", 100, 5)
+    assert (one.mean, one.std, one.input_size) == (NORMALISATION["mean"], NORMALISATION["std"], SIZE)
+    assert one.accuracy == one.n_correct / 40 and one.recipe["weight_decay"] == 5e-4
+    assert facts["imagenet12"].method == "pretrain" and facts["dtd"].recipe["weight_decay"] == 2e-3
+
+
+def test_nothing_written_names_the_machine_and_twice_is_the_same(tiny, tmp_path: Path) -> None:
+    runs, folder, _ = tiny
+    ship(runs, tmp_path / "again")
+    assert {p.name for p in folder.iterdir()} == {f"{n}.safetensors" for n in NAMES} | {"weights.json", "CARD.md"}
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+        assert str(runs.parent).encode() not in path.read_bytes()
+
+
+def mix_results(runs: Path) -> None:
+    path = runs / "pointwise-sharing/dtd/results.json"
+    path.write_text(path.read_text().replace('"lr": 0.05', '"lr": 0.07'))
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no base": (lambda runs: shutil.rmtree(runs / "base-separable"), "imagenet12 is no result folder: it has no"),
+    "no run": (lambda runs: shutil.rmtree(runs / "individual"), "cifar100 is no result folder: it has no results.json"),
+    "unfinished": (lambda runs: (runs / "pointwise-sharing/gtsrb/DONE").unlink(), "gtsrb is not finished"),
+    "no weights": (lambda runs: (runs / RUNS["dtd"]).unlink(), "There is no file "),
+    "another body": (lambda runs: write_run(runs, "dtd", a_body(1)), "holds domain 'dtd' of another body"),
+    "another base": (lambda runs: write_run(runs, "imagenet12", a_body(1)), "holds domain 'cifar100' of another body"),
+    "another method": (
+        lambda runs: shutil.copy(runs / RUNS["cifar100"], runs / RUNS["cifar100-individual"]),
+        "holds a domain of method pointwise-sharing, the network has individual",
+    ),
+    "another training": (mix_results, "and the results beside it are of different trainings"),
+    "no number": (lambda runs: write_run(runs, "omniglot", a_body(), math.nan), "holds a number that is not finite"),
+    "a path": (lambda runs: write_run(runs, "gtsrb", a_body(), data="/home/me/data"), "holds a path of this machine"),
+    "cut off": (lambda runs: os.truncate(runs / RUNS["vgg-flowers"], 999), "is no whole safetensors file"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_runs_that_are_not_shipped(runs: Path, tmp_path: Path, fault: str) -> None:
+    damage, words = REFUSED[fault]
+    damage(runs)
+    with pytest.raises(UserError) as refused:
+        ship(runs, tmp_path / "out")
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_large_is_refused(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "MAX_BYTES", 60_000)
+    with pytest.raises(UserError, match=r"The weights take 0\.\d MB, less than 0 MB may be shipped"):
+        ship(tiny[0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# Loading what is not as it was shipped
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def change_facts(folder: Path, **values: object) -> None:
+    listed = json.loads((folder / "weights.json").read_text())
+    (folder / "weights.json").write_text(json.dumps({**listed, **values}))
+
+
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no facts": (lambda folder: (folder / "weights.json").unlink(), "The trained networks are not there, "),
+    "no file": (lambda folder: (folder / "dtd.safetensors").unlink(), "dtd.safetensors cannot be read (No such file"),
+    "one bit": (lambda folder: flip_a_bit(folder / "dtd.safetensors"), "dtd.safetensors have the sha256 "),
+    "base, one bit": (lambda folder: flip_a_bit(folder / "imagenet12.safetensors"), "imagenet12.safetensors have the "),
+    "no JSON": (lambda folder: (folder / "weights.json").write_text("{"), "weights.json cannot be read ("),
+    "a list": (lambda folder: (folder / "weights.json").write_text("[]"), "weights.json cannot be read ("),
+    "newer": (lambda folder: change_facts(folder, format=2), "its format is 2, this version reads 1"),
+    "other facts": (lambda folder: change_facts(folder, networks=[{"name": "dtd"}]), "an entry lacks or has too much"),
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_damaged_folders(weights: Path, fault: str) -> None:
+    damage, words = DAMAGED[fault]
+    damage(weights)
+    with pytest.raises(UserError) as refused:
+        load_shipped("dtd", weights)
+    sentence = str(refused.value)
+    assert words in sentence and "\n" not in sentence
+    assert sentence.endswith("or write its weights anew with `python docs/ship_weights.py RUNS`.")
+
+
+def test_other_networks_load_beside_a_damaged_one(weights: Path) -> None:
+    flip_a_bit(weights / "dtd.safetensors")
+    assert load_shipped("gtsrb", weights)[1].n_classes == N_CLASSES
+
+
+def test_an_unknown_name_offers_the_nearest(weights: Path) -> None:
+    with pytest.raises(UserError, match=r"Unknown shipped network 'gtrsb'; known: imagenet12, .*nearest: gtsrb\."):
+        load_shipped("gtrsb", weights)
+
+
+# Those that are shipped
+
+
+def test_what_is_shipped_is_what_the_facts_say() -> None:
+    facts = shipped()
+    assert tuple(facts) == NAMES
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 15_000_000
+    for one in facts.values():
+        path = WEIGHTS / one.file
+        assert file_hash(path.read_bytes()) == one.sha256
+        header = read_meta(path)
+        assert header["meta"]["recipe"] == one.recipe
+        assert not {"/", "\\"} & set(json.dumps(header)), f"{path.name} names a path"
+        assert header["width"] == one.width and one.n_test > 0 and one.input_size[0] == one.input_size[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_shipped_network_loads(name: str) -> None:
+    network, facts = load_shipped(name)
+    assert not network.training
+    assert sum(parameter.numel() for parameter in network.parameters()) == facts.n_parameters
+    with torch.inference_mode():
+        logits = network(torch.randn(2, 3, *facts.input_size, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (2, facts.n_classes) and torch.isfinite(logits).all()
+    assert not torch.equal(logits[0], logits[1])
+
+
+def test_domains_share_the_pointwise_filters_and_nothing_else_of_the_convolutions() -> None:
+    base, _ = load_shipped("imagenet12")
+    for name in NAMES[1:]:
+        network, facts = load_shipped(name)
+        same = {
+            (layer.operator, layer.number)
+            for layer in layer_table(base)
+            if torch.equal(base.get_submodule(layer.module).weight, network.get_submodule(layer.module).weight)
+        }
+        shared = {("pointwise", number) for number in range(1, 25)} if facts.method == "pointwise-sharing" else set()
+        assert same == shared, name
+
+
+def test_the_card_has_every_network_with_its_accuracy_interval_and_hash() -> None:
+    card = (WEIGHTS / "CARD.md").read_text(encoding="utf-8")
+    for one in shipped().values():
+        low, high = wilson(one.n_correct, one.n_test)
+        accuracy = f"| {one.n_correct:,} | {100 * one.accuracy:.1f} | {100 * low:.1f} to {100 * high:.1f} |"
+        row = next(line for line in card.splitlines() if line.startswith(f"| {one.name} | {one.domain} |"))
+        assert row.endswith(accuracy)
+        assert f"| {one.file} | {(WEIGHTS / one.file).stat().st_size:,} | {one.n_parameters:,} | {one.sha256} |" in card
+    for words in ("for research", "### Limits", "### Recipe: what differs", "mdl decathlon --data DIR --recipe"):
+        assert words in card
+
+
+def test_an_installed_wheel_has_the_data_files() -> None:
+    """Every file that is no module lies in a package that is installed, and a pattern takes it."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    patterns = [f"{package}/{glob}" for package, globs in config["package-data"].items() for glob in globs]
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for package in {name.split(".")[0] for name in config["packages"]}
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert {f"mdl/weights/{name}" for name in ("weights.json", "CARD.md", "imagenet12.safetensors")} < files
+    assert sorted(f for f in files if not any(fnmatch.fnmatchcase(f, pattern) for pattern in patterns)) == []
+
+
+# Against the images
+
+
+@pytest.fixture(scope="session")
+def decathlon_mini() -> Path:
+    """Real images in the official layout; they lie beside the repository and are no part of it."""
+    root = ROOT.parent / "shared" / "data" / "decathlon_mini"
+    if not root.is_dir():
+        pytest.skip(f"the real images are not at hand: there is no folder {root}")
+    return root
+
+
+def n_right(root: Path, name: str) -> tuple[int, int, Shipped]:
+    network, facts = load_shipped(name)
+    rules = Plan(**{**facts.recipe, "drops": tuple(facts.recipe["drops"])}).input_rules
+    pictures = decode(open_decathlon(root).split(facts.domain, facts.split), rules)
+    evaluation = evaluate(network, pictures, rules, Normalisation(facts.mean, facts.std))
+    return evaluation.n_correct, evaluation.n_test, facts
+
+
+def test_a_shipped_network_gets_right_what_its_facts_say(decathlon_mini: Path) -> None:
+    n_correct, n_test, facts = n_right(decathlon_mini, "dtd")
+    assert (n_correct, n_test) == (facts.n_correct, facts.n_test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "dtd"])
+def test_every_shipped_network_gets_right_what_its_facts_say(decathlon_mini: Path, name: str) -> None:
+    n_correct, n_test, facts = n_right(decathlon_mini, name)
+    assert (n_correct, n_test) == (facts.n_correct, facts.n_test)
