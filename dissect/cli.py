@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import math
 import os
 import re
 import shlex
@@ -20,21 +19,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from data_prep.formats import UserError
+from dissect.arguments import between, check_input, slug, usable_device
 
 if TYPE_CHECKING:
     from dissect.models import Network
 
 EXAMPLES = {
-    "run": "dissect run efficientnet_lite0 --layers 18 24 30 --data path/to/broden --out runs/lite0",
-    "layers": "dissect layers mdl:separable",
-    "report": "dissect report runs/embedded-separable-18-20-22",
-    "export": "dissect export runs/embedded-separable-18-20-22 --out tally",
+    "run": "dissect run --domains gtsrb omniglot --layers 18 20 22 --out runs/signs-and-letters",
+    "layers": "dissect layers mdl:imagenet12",
+    "report": "dissect report runs/embedded-imagenet12-cifar100-individual-18-20-22",
+    "export": "dissect export runs/embedded-imagenet12-cifar100-individual-18-20-22 --out tally",
 }
-DEFAULT_NETWORK = "mdl:separable"
+DEFAULT_NETWORKS = ("imagenet12", "cifar100-individual")
+"""The shipped networks that stand for the two of the paper's Figures 5 and 6."""
 
 
 def run(
-    networks: tyro.conf.Positional[tuple[str, ...]] = (DEFAULT_NETWORK,),
+    networks: tyro.conf.Positional[tuple[str, ...]] = (),
     /,
     layers: tuple[str, ...] = ("18", "20", "22"),
     ops: tuple[Literal["depthwise", "pointwise", "conv"], ...] = (),
@@ -51,6 +52,7 @@ def run(
     categories: tuple[str, ...] = (),
     split: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     rotate: Annotated[int | None, tyro.conf.arg(metavar="SEED")] = None,
+    folds: int = 1,
     image_size: tuple[int, ...] = (),
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
@@ -65,18 +67,22 @@ def run(
 ) -> int:
     """Find the concept that each unit of the chosen layers detects, and write tables, figures and a report.
 
-    With nothing but --layers it dissects the separable ResNet-26 on the embedded miniature Broden.
+    With nothing but --layers it dissects two trained networks that come with it, separable ResNet-26 of ImageNet and of
+    CIFAR-100 images, on the embedded miniature Broden.
 
     Args:
-        networks: Networks by name: mdl:separable, mdl:plain, efficientnet_lite0, torchvision:NAME, timm:NAME,
+        networks: Networks by name: mdl:NAME (trained: imagenet12, cifar100-individual, cifar100, dtd, gtsrb, omniglot,
+            vgg-flowers; untrained: separable, plain), efficientnet_lite0, torchvision:NAME, timm:NAME,
             package.module:factory or path/to/file.py:factory; arguments after commas, as in mdl:separable,width=32.
+            mdl:imagenet12 and mdl:cifar100-individual if none is given.
         layers: Convolution numbers, module names or globs; `dissect layers NETWORK` lists them.
         ops: Keep only layers with these operators.
         data: A label set in the Broden layout; the embedded one if not given.
         out: The run folder; runs/DATA-NETWORKS-LAYERS[-rotated-SEED] if not given.
         weights: A safetensors file or state dict for each network, in their order.
         names: A name for each network, in the tables and figures.
-        domains: The visual domain each network was trained on, in the tables and figures.
+        domains: If no network is given, the trained ones to dissect, such as imagenet12 gtsrb; else the visual domain that
+            each network was trained on, in the tables and figures.
         quantile: Level of the threshold: 0.995 keeps the top 0.5 % of a unit's activations.
         iou_cut: A unit is a detector if its best IoU is above this.
         tap: Where convolutions are tapped: their output, after the BatchNorm that follows, or after the ReLU after that.
@@ -86,6 +92,7 @@ def run(
         split: Use only this split of the data, such as val.
         rotate: Dissect each layer in a basis rotated at random from this seed: the control of Bau et al. 2017 for whether
             concepts align with single units.
+        folds: Keep counts by this many folds of the images too, for 95 % intervals (a jackknife over images); 10 is usual.
         image_size: Side, or height and width, that images are resized to; the network's own if not given.
         mean: Mean of red, green and blue in 0..1 that images are normalised by; the network's own if not given.
         std: Standard deviation likewise.
@@ -108,16 +115,18 @@ def run(
     from dissect.settings import Settings
     from dissect.terminal import progress_bars
 
-    settings = Settings(quantile, iou_cut, tap, upsample, union, split, categories or None, strongest, rotate=rotate)
+    settings = Settings(
+        quantile, iou_cut, tap, upsample, union, split, categories or None, strongest, rotate=rotate, n_folds=folds
+    )
     execution = Execution(
-        _device(device), int(_between("--batch-size", batch_size, 1, 4096)), int(_between("--workers", workers, 1, 256)),
-        int(_between("--memory", memory, 0.001, 2**20) * 2**30), on_bad_image,
+        usable_device(device), int(between("--batch-size", batch_size, 1, 4096)), int(between("--workers", workers, 1, 256)),
+        int(between("--memory", memory, 0.001, 2**20) * 2**30), on_bad_image,
     )  # fmt: skip
     label_set = open_broden(label_root, split, settings.categories)
     label_set.name = label_name or label_set.name
     loaded = _load(networks, weights, names, domains, image_size, mean, std, seed)
     folder = out or Path("runs") / "-".join(
-        [label_set.name, *(network.name for network in loaded), *map(_slug, layers)]
+        [label_set.name, *(network.name for network in loaded), *map(slug, layers)]
         + ([] if rotate is None else [f"rotated-{rotate}"])
     )
     command = shlex.join(["dissect", *sys.argv[1:]])
@@ -137,7 +146,9 @@ def run(
 
 
 def layers(
-    network: tyro.conf.Positional[str] = DEFAULT_NETWORK, everything: bool = False, image_size: tuple[int, ...] = ()
+    network: tyro.conf.Positional[str] = f"mdl:{DEFAULT_NETWORKS[0]}",
+    everything: bool = False,
+    image_size: tuple[int, ...] = (),
 ) -> int:
     """List the layers of a network that can be tapped, with the numbers and names by which --layers takes them.
 
@@ -303,22 +314,15 @@ def _load(
     """The networks, each with what the options say of it."""
     from dissect.models import load_network
 
+    if not specs:
+        specs, domains = _shipped(domains), ()
     for option, values in (("--weights", weights), ("--names", names), ("--domains", domains)):
         if values and len(values) != len(specs):
             raise UserError(
                 f"{option} has {len(values)} values for {len(specs)} networks: give one for each, in their order."
             )
-    if len(image_size) not in (0, 1, 2) or any(side < 1 for side in image_size):
-        raise UserError(
-            f"--image-size is {' '.join(map(str, image_size))}; give one side, or height and width, in pixels."
-        )
-    for option, values in (("--mean", mean), ("--std", std)):
-        usable = all(math.isfinite(value) and (value > 0 or option == "--mean") for value in values)
-        if len(values) not in (0, 3) or not usable:
-            raise UserError(
-                f"{option} is {' '.join(map(str, values))}; give three numbers, for red, green and blue in 0..1."
-            )
-    builders = {"mdl": lambda name, **arguments: _mdl_network(name, **{"seed": seed, **arguments})}
+    check_input(image_size, mean, std)
+    builders = {"mdl": lambda name, **arguments: _mdl_network(name, seed, arguments)}
     networks = []
     for n, spec in enumerate(specs):
         network = load_network(spec, weights[n] if weights else None, names[n] if names else None, builders, seed)
@@ -332,15 +336,38 @@ def _load(
     return networks
 
 
-def _mdl_network(name: str, **arguments: object) -> Network:
-    """`mdl:separable` and `mdl:plain`, which until trained weights ship are seeded and untrained."""
+def _shipped(names: Sequence[str]) -> list[str]:
+    """The shipped networks of these names as `load_network` takes them; the paper's two if there is none."""
+    from mdl.sharing.base import choose
+    from mdl.shipped import shipped
+
+    known = shipped()
+    for name in names:
+        choose("name among --domains", name, known)
+    return [f"mdl:{name}" for name in names or DEFAULT_NETWORKS]
+
+
+def _mdl_network(name: str, seed: int, arguments: dict[str, object]) -> Network:
+    """`mdl:separable` and `mdl:plain`, untrained, from a seed; else a trained network that comes with the package."""
     from dissect.models import ModelError, Network
     from mdl.resnet26 import plain_resnet26, separable_resnet26
+    from mdl.sharing.base import choose
+    from mdl.shipped import load_shipped, shipped
 
     builders = {"separable": separable_resnet26, "plain": plain_resnet26}
     if name not in builders:
-        raise ModelError(f"mdl has no network {name!r}; it has {', '.join(builders)}.")
-    arguments = {"n_classes": arguments.pop("classes", 1000), **arguments}
+        choose("network of mdl", name, [*builders, *shipped()])
+        if arguments:
+            raise ModelError(
+                f"mdl:{name} is trained and takes no arguments; mdl:separable takes width, classes and seed."
+            )
+        model, facts = load_shipped(name)
+        # Images enter as large as those on which the accuracy was counted: 72 x 72 where the recipe has the paper's input.
+        return Network(
+            name, "", model, facts.input_size, facts.mean, facts.std, trained=True, domain=facts.domain, note=facts.note,
+            weights=facts.file,
+        )  # fmt: skip
+    arguments = {"n_classes": arguments.pop("classes", 1000), "seed": seed, **arguments}
     try:
         model = builders[name](**arguments)
     except TypeError as error:
@@ -350,34 +377,6 @@ def _mdl_network(name: str, **arguments: object) -> Network:
         f"gives, not what training learns. Give trained weights with --weights."
     )
     return Network(name, "", model, (72, 72), trained=False, domain="untrained", note=note)
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-    except RuntimeError:
-        raise UserError(f"--device is {wanted!r}; it must be cpu, cuda, cuda:N or auto.") from None
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"--device is {wanted!r}; it must be cpu, cuda, cuda:N or auto.")
-    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
-        raise UserError(
-            f"--device is {wanted!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices: use --device cpu."
-        )
-    return wanted
-
-
-def _between(option: str, value: float, least: float, most: float) -> float:
-    if not least <= value <= most:
-        raise UserError(f"{option} is {value}; it must lie in {least}..{most}.")
-    return value
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)
 
 
 if __name__ == "__main__":

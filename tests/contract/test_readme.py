@@ -41,8 +41,9 @@ def test_commands_run_in_order(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         ran.append(program)
     assert set(ran) == set(programs)
-    assert (tmp_path / "runs/embedded-separable-18-20-22/report.html").exists()
-    assert len(list((tmp_path / "tally").rglob("tally.csv"))) == 6
+    assert (tmp_path / "runs/embedded-imagenet12-cifar100-individual-18-20-22/report.html").exists()
+    assert (tmp_path / "runs/embedded-gtsrb-omniglot-22/report.html").exists()
+    assert len(list((tmp_path / "tally").rglob("tally.csv"))) == 12
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
