@@ -23,8 +23,7 @@ from typing import Literal
 
 import pandas as pd
 
-from data_prep.formats import UserError
-from dissect.run_store import Run
+from dissect.run_store import Run, RunFolderError
 from reports.intervals import Interval, expected_attributes, jackknife
 from reports.summary import SEPARABLE, Population, populations
 
@@ -33,11 +32,13 @@ Verdict = Literal["holds", "contradicted", "not settled"]
 CLAIMS = {
     "more": "Depthwise units detect more attributes than pointwise units, in every layer.",
     "more-equal": "The same, counted at equal numbers of units.",
+    "more-together": "The same at equal numbers of units, the layers added up.",
     "parts": "Depthwise units detect parts and objects.",
     "textures": "Pointwise units detect textures only.",
     "none": "Pointwise units of the first of the layers detect nothing.",
 }
-"""The paper's claims in its order, and the fair form of the first: its pointwise layers have up to twice the units."""
+"""The paper's claims in its order, and two fair forms of the first: its pointwise layer 18 has twice the units of the
+depthwise one, and the sum over layers is known better than any of its terms."""
 
 PARTS = ("object", "part")
 
@@ -127,27 +128,32 @@ class _Judge:
 
     def __call__(self, claim: str) -> tuple[Verdict, str]:
         return {
-            "more": lambda: self._more(lambda units, n: n_attributes(units)),
-            "more-equal": lambda: self._more(attributes_among),
+            "more": lambda: self._more(self.layers, lambda units, n: n_attributes(units)),
+            "more-equal": lambda: self._more(self.layers, attributes_among),
+            "more-together": self._more_together,
             "parts": self._parts,
             "textures": self._textures,
             "none": self._none,
         }[claim]()
 
-    def _more(self, count: Callable[[pd.DataFrame, int], float]) -> tuple[Verdict, str]:
+    def _more(self, layers: list[str], count: Callable[[pd.DataFrame, int], float]) -> tuple[Verdict, str]:
         intervals = []
-        for layer in self.layers:
+        for layer in layers:
             pair = _pair(self.pops, layer)
             n = min(p.n_units for p in pair)
+            intervals.append(self._interval(pair, lambda units, n=n: _more_by(units, n, count)))
+        measured = (f"{layer}: {_signed(interval)}" for layer, interval in zip(layers, intervals, strict=True))
+        return _side(intervals), "; ".join(measured)
 
-            def difference(units: pd.DataFrame, n: int = n) -> float:
-                depthwise, pointwise = (units[units["operator"] == operator] for operator in SEPARABLE)
-                return count(depthwise, n) - count(pointwise, n)
+    def _more_together(self) -> tuple[Verdict, str]:
+        pops = self._all("depthwise") + self._all("pointwise")
+        fewest = {layer: min(p.n_units for p in _pair(self.pops, layer)) for layer in self.layers}
 
-            intervals.append(self._interval(pair, difference))
-        return _side(intervals), "; ".join(
-            f"{layer}: {_signed(interval)}" for layer, interval in zip(self.layers, intervals, strict=True)
-        )
+        def total(units: pd.DataFrame) -> float:
+            return sum(_more_by(units[units["layer"] == layer], n, attributes_among) for layer, n in fewest.items())
+
+        interval = self._interval(pops, total)
+        return _side([interval]), _signed(interval)
 
     def _parts(self) -> tuple[Verdict, str]:
         interval = self._interval(self._all("depthwise"), lambda units: attributes_in(units, PARTS))
@@ -179,6 +185,12 @@ class _Judge:
         return jackknife(units, replicates, statistic)
 
 
+def _more_by(units: pd.DataFrame, n: int, count: Callable[[pd.DataFrame, int], float]) -> float:
+    """How much more the depthwise units of a layer count than the pointwise ones."""
+    depthwise, pointwise = (units[units["operator"] == operator] for operator in SEPARABLE)
+    return count(depthwise, n) - count(pointwise, n)
+
+
 def _side(intervals: list[Interval]) -> Verdict:
     if all(interval.low > 0 for interval in intervals):
         return "holds"
@@ -198,7 +210,7 @@ def _of(population: Population, replicates: pd.DataFrame) -> pd.DataFrame:
 
 def _replicates(run: Run) -> pd.DataFrame:
     if run.replicates is None:
-        raise UserError(f"{run.path} has no folds, so no intervals: dissect again with --folds 10.")
+        raise RunFolderError(f"{run.path} has no folds, so no intervals: dissect again with --folds 10.")
     return run.replicates
 
 

@@ -66,7 +66,9 @@ def test_numbers_of_units_decide(tmp_path: Path) -> None:
 
     run = known_run(tmp_path / "run", detects)
     found = verdict_of(run)
-    assert (found["more"], found["more-equal"]) == ("contradicted", "holds")
+    assert (found["more"], found["more-equal"], found["more-together"]) == ("contradicted", "holds", "holds")
+    together = next(f for f in verdicts(open_run(run)) if f.claim == "more-together")
+    assert together.measured == "+4.0 (+4.0 to +4.0)"  # 6 less 4, in two layers
     table = count_table(open_run(run)).set_index(["layer", "operator"])
     assert table.loc[("18", "pointwise"), "unique"] == 8
     assert table.loc[("18", "pointwise"), "unique_equal"] == pytest.approx(4)  # 8 of 12, each drawn half of the time
