@@ -12,11 +12,8 @@ their own tensors, so that a damaged one is refused too.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +26,7 @@ from torch import Tensor
 from data_prep.formats import UserError
 from mdl.domains import MultiDomainNetwork
 from mdl.resnet26 import ResNet26, plain_resnet26, separable_resnet26
+from mdl.results import write_atomically
 from mdl.sharing import METHODS
 from mdl.sharing.base import backbone
 
@@ -170,21 +168,8 @@ def _write(path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, ob
         raise UserError(
             f"The metadata of {path} is no JSON ({error}): give numbers, strings, lists and dicts."
         ) from error
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(scratch).unlink()
-        raise
-    return path
+    write_atomically(Path(path), content)
+    return Path(path)
 
 
 def _read(path: str | Path, kind: str | None) -> tuple[dict[str, Any], dict[str, Tensor]]:

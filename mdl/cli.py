@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,6 +50,9 @@ class TrainingOptions:
 
 
 How = Annotated[TrainingOptions, tyro.conf.arg(name="")]
+
+EMBEDDED = "mini"
+"""What the embedded miniature decathlon is called in results and folders."""
 
 EXAMPLES = {
     "pretrain": "mdl pretrain --recipe mini-fast --set epochs=2",
@@ -111,7 +113,7 @@ def train(
         out: The result folder; runs/decathlon/DATA/SYSTEM/DOMAIN if not given.
     """
     from mdl import run
-    from mdl.row import SOURCE, base_domain, base_folder, domain_files
+    from mdl.row import SOURCE, base_domain, base_folder, check_choice, domain_files
     from mdl.sharing import METHODS
     from mdl.sharing.base import backbone as backbone_of
     from mdl.sharing.base import choose
@@ -122,6 +124,7 @@ def train(
         choose("domain", domain, setting.data.domains)
         if base is None:
             kind = network or METHODS[method].published_on
+            check_choice(method, chosen, kind)
             base = base_folder(root, kind, method, base_domain(setting.data))
             if not (base / run.BODY_FILE).exists():
                 raise UserError(
@@ -196,9 +199,13 @@ def evaluate(
 
     with _session(device, threads) as group:
         kept = open_kept(folder, base)
+        if data is None and kept.result.data != EMBEDDED:
+            raise UserError(
+                f"{folder} was trained on {kept.result.data}: give the folder of that decathlon with --data."
+            )
         sets, _ = _open_data(data)
         images = sets.split(kept.result.domain, split)
-        counted = evaluate_kept(kept, images, cache or _cache_folder(), group)
+        counted = evaluate_kept(kept, images, _decoded(cache), group)
         if group.is_first:
             if split == "test":
                 write_predictions(folder, images.image_ids.tolist(), counted.predicted.tolist())
@@ -305,7 +312,7 @@ def _setting(how: TrainingOptions) -> Iterator[tuple[Setting, Path, Display]]:
     from mdl.progress import Display
 
     with _session(how.device, how.threads) as group, Display() as display:
-        cache = how.cache or _cache_folder()
+        cache = _decoded(how.cache)
         setting = Setting(sets, name, recipe, group, cache, display, not how.resume, display.decoding)
         yield setting, Path("runs") / "decathlon" / name, display
 
@@ -331,15 +338,15 @@ def _open_data(data: Path | None) -> tuple[DomainSets, str]:
     if data is None:
         from data_prep.mini_decathlon import ensure
 
-        return open_decathlon(ensure()), "mini"
+        return open_decathlon(ensure()), EMBEDDED
     return open_decathlon(data), data.resolve().name
 
 
-def _cache_folder() -> Path:
-    """`$DISSECT_CACHE`, or `multidomain-dissection` in `$XDG_CACHE_HOME` or `~/.cache`; in it, `decoded`."""
-    own = os.environ.get("DISSECT_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multidomain-dissection"
-    return (Path(own) if own else home) / "decoded"
+def _decoded(cache: Path | None) -> Path:
+    """The folder of decoded images: the one that was given, or `decoded` in the user's cache."""
+    from data_prep.drawn_sets import cache_folder
+
+    return cache or cache_folder() / "decoded"
 
 
 def _options(texts: Sequence[str]) -> Mapping[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -13,6 +15,7 @@ from data_prep.formats import UserError
 if TYPE_CHECKING:
     from mdl.decathlon_score import Score
     from mdl.resnet26 import ResNet26
+    from mdl.results import Result
 
 Kind = Literal["separable", "plain"]
 Format = Literal["terminal", "csv", "markdown", "html"]
@@ -98,10 +101,12 @@ def score(
         _print_score(str(submission), score_submission(submission, read_official_labels(labels), domains or None))
         return 0
     systems = by_system(_trained(folders, system, domains))
+    if write and len(systems) != 1:
+        raise UserError(f"A submission holds one system, and there are {', '.join(systems)}: choose one with --system.")
     for name, group in systems.items():
         _print_score(f"{name} on {group[0].data}", decathlon_score({r.domain: (r.n_correct, r.n_test) for r in group}))
     if write:
-        _write_submission(write, folders, systems)
+        _write_submission(write, folders, next(iter(systems.values())))
     return 0
 
 
@@ -114,6 +119,8 @@ def table(
 ) -> int:
     """Print Tables 1, 2 and 3 from finished runs, with the paper's rows beside them.
 
+    The notes below the tables name the convention of every count. On a terminal a wide table is cut between columns.
+
     Args:
         folders: Result folders, or folders above them; without any, the paper's rows alone.
         tables: Which tables.
@@ -121,15 +128,17 @@ def table(
         out: A file to write instead of printing.
     """
     from mdl import tables as rendered
-    from mdl.training_state import write_atomically
+    from mdl.results import write_atomically
 
     results = _trained(folders, None, ()) if folders else []
     made = [getattr(rendered, f"table{number}")(results) for number in tables]
     if style == "html":
         text = rendered.to_html(*made)
     else:
-        render = {"terminal": rendered.to_terminal, "csv": rendered.to_csv, "markdown": rendered.to_markdown}[style]
-        text = "\n".join(render(one).rstrip("\n") + "\n" for one in made)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() and not out else None
+        forms = {"csv": rendered.to_csv, "markdown": rendered.to_markdown}
+        texts = [forms[style](one) if style in forms else rendered.to_terminal(one, width) for one in made]
+        text = "\n".join(one.rstrip("\n") + "\n" for one in texts)
     if out:
         write_atomically(out, text.encode())
         print(out)
@@ -176,13 +185,11 @@ def _print_score(title: str, score: Score) -> None:
         print(f"note: {score.caveat}")
 
 
-def _write_submission(path: Path, folders: Sequence[Path], systems: dict) -> None:
+def _write_submission(path: Path, folders: Sequence[Path], results: Sequence[Result]) -> None:
     from mdl.results import PREDICTION_FILE, is_done, read_predictions, read_result
     from mdl.submission import write_submission
 
-    if len(systems) != 1:
-        raise UserError(f"A submission holds one system, and there are {', '.join(systems)}: choose one with --system.")
-    wanted = {(result.system, result.domain) for result in next(iter(systems.values()))}
+    wanted = {(result.system, result.domain) for result in results}
     predictions = {}
     for file in sorted(file for folder in folders for file in Path(folder).rglob(PREDICTION_FILE)):
         if is_done(file.parent):

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from mdl.training_state import write_atomically
+from mdl.results import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

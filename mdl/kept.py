@@ -23,11 +23,10 @@ from mdl.data import Normalisation, decode
 from mdl.processes import Processes
 from mdl.recipe import Plan
 from mdl.resnet26 import ResNet26, plain_resnet26, separable_resnet26
-from mdl.results import Result, read_result
+from mdl.results import Result, read_result, write_atomically
 from mdl.row import SOURCE, base_system, domain_files
 from mdl.run import BODY_FILE, DOMAIN_FILE, open_network
 from mdl.train import ALONE, Evaluation, evaluate
-from mdl.training_state import write_atomically
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 
 The scores printed in the paper follow from its printed accuracies within 4 points (the accuracies have two decimals),
 but for one: Classifier Only prints 2446, and its accuracies give 2456.9. Rounding of the accuracies moves S by at most 4
-points, so the printed score does not follow from the printed accuracies; both are kept as printed. The mean of the ten
+points, so it or an accuracy is misprinted; both are kept as printed. The mean of the ten
 accuracies of the row `late` is 77.35.
 
 Sources: Guo et al., AAAI 2019 (accuracies, scores, #par); Rebuffi, Bilen and Vedaldi, NeurIPS 2017 (largest errors);

@@ -202,7 +202,8 @@ def _override(table: dict[str, Any], override: str) -> None:
             table["weight_decay"] = {}  # one value for all domains
     else:
         raise _unknown(
-            key, {*names, *(f"{s.name}.{f.name}" for s in fields(Recipe) if s.name in PHASES for f in fields(Schedule))}
+            key,
+            {*names, *(f"{section}{f.name}" for section in ("", *(f"{p}." for p in PHASES)) for f in fields(Schedule))},
         )
 
 

@@ -121,7 +121,7 @@ def write_result(folder: str | Path, result: Result) -> None:
     folder = Path(folder)
     (folder / DONE_FILE).unlink(missing_ok=True)
     write_json(folder / RESULT_FILE, {"format": FORMAT_VERSION, **asdict(result)})
-    _write_text(folder / DONE_FILE, "")
+    write_atomically(folder / DONE_FILE, b"")
 
 
 def is_done(folder: str | Path) -> bool:
@@ -190,7 +190,7 @@ def unfinished(roots: str | Path | Iterable[str | Path]) -> list[Path]:
 def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Sequence[int]) -> None:
     """`write_predictions(folder, ids, classes)`: the class, from 0, that each test image was given."""
     lines = [f"{int(i)},{int(c)}\n" for i, c in zip(image_ids, classes, strict=True)]
-    _write_text(Path(folder) / PREDICTION_FILE, "image_id,class\n" + "".join(lines))
+    write_atomically(Path(folder) / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
 
 
 def read_predictions(folder: str | Path) -> dict[int, int]:
@@ -212,15 +212,16 @@ def read_predictions(folder: str | Path) -> dict[int, int]:
 
 def write_json(path: Path, value: Any) -> None:
     """The file appears under its name whole, or not at all; a number that is not finite is refused."""
-    _write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(path, f"{json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode())
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file appears under its name whole, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

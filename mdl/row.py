@@ -16,12 +16,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from data_prep.formats import UserError
 from mdl.data import official_name
 from mdl.paper import BASE, MINI_PREFIX
 from mdl.parameter_rows import parameter_rows
 from mdl.results import Result, is_done, read_predictions, read_result, write_predictions, write_result
-from mdl.run import BODY_FILE, DOMAIN_FILE, DomainSets, Setting, open_network, pretrain, system_name, train_domain
+from mdl.run import (
+    BODY_FILE,
+    BUILDERS,
+    DOMAIN_FILE,
+    DomainSets,
+    Setting,
+    open_network,
+    pretrain,
+    system_name,
+    train_domain,
+)
 from mdl.sharing import METHODS, sharing_method
 from mdl.sharing.base import choose
 
@@ -62,6 +74,15 @@ def ensure_base(setting: Setting, root: Path, backbone: str, method: str, domain
     return folder / BODY_FILE
 
 
+def check_choice(method: str, options: Mapping[str, object], backbone: str) -> None:
+    """Raises `UserError` for options or a backbone that the method refuses, before hours go into a base network."""
+    if method == "soft-sharing":  # which is made of its trained sources
+        METHODS[method].check_options(options)
+        method, options = SOURCE, {}
+    with torch.device("meta"):
+        sharing_method(method, **options).check_backbone(BUILDERS[backbone](None, 2))
+
+
 def domain_files(root: Path, system: str) -> list[Path]:
     """The finished domain files of a system, in the order of their names."""
     return sorted(path for path in (Path(root) / system).glob(f"*/{DOMAIN_FILE}") if is_done(path.parent))
@@ -88,13 +109,12 @@ def run_row(
     for domain in domains:
         choose("domain", domain, setting.data.domains)
     wanted = [domain for domain in setting.data.domains if domain != base and (not domains or domain in domains)]
+    check_choice(method, options, backbone)
     sources: list[Path] = []
     if method == "soft-sharing":
         # Its gates mix the filters of every domain, whichever of them are wanted here.
         run_row(replace(setting, overwrite=False), root, SOURCE, None, backbone, (), say)
         sources = [root / SOURCE / domain / DOMAIN_FILE for domain in setting.data.domains if domain != base]
-    else:
-        sharing_method(method, **options)  # a wrong option is told now, not after the base network's hours
     say(f"{base_system(backbone, method)}, {base}")
     body = ensure_base(replace(setting, overwrite=False), root, backbone, method, base)
     net, _ = open_network(body, method, options, sources)

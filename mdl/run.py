@@ -169,6 +169,7 @@ def open_network(
     base_domain = read_meta(body)["meta"].get("domain")
     options = dict(options or {})
     if method == "soft-sharing":
+        METHODS[method].check_options(options)
         mixed = MultiDomainNetwork(base, "pointwise-sharing", base_domain=base_domain)
         for path in sources:
             load_domain(mixed, path)

@@ -98,6 +98,8 @@ def read_official_labels(path: str | Path) -> dict[str, TestLabels]:
     Raises `SubmissionError` where there is none, or one cannot be read or contradicts itself.
     """
     path = Path(path)
+    if not path.exists():
+        raise SubmissionError(f"There is no {path}: give a zip or a folder with the official test labels.")
     names = {domain: f"{domain}_test.json" for domain in DOMAINS}
     if path.is_dir():
         files = {domain: _read_bytes(path / name) for domain, name in names.items() if (path / name).is_file()}

@@ -178,7 +178,8 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
              "rows with the sizes of the official test sets."]  # fmt: skip
     if number == 2:
         notes.append(
-            "Classifier Only: the printed S, 2446, does not follow from the printed accuracies; they give 2456.9."
+            "Classifier Only: the printed S, 2446, does not follow from the printed accuracies, which give 2456.9; rounding "
+            "them to two decimals moves S by 4 points at most, so S or an accuracy is misprinted."
         )
     notes += _result_notes(results, scores, common)
     return Table(title, tuple(columns), tuple(rows), tuple(notes))

@@ -110,18 +110,22 @@ class Training:
     def fit(self) -> list[EpochRow]:
         """Train, and leave the network with the weights that the plan keeps; one row for every epoch.
 
-        Raises `TrainingError` where the loss is not finite.
+        Raises `TrainingError` where the loss, or a weight after an epoch, is not finite.
         """
         learner, plan, state = self.learner, self.plan, self.state
         keep = plan.choose if "val" in self.pictures else "last"
         learner.training()
         optimizers = make_optimizers(learner.parameters, plan)
         history = [EpochRow(**row) for row in state.restore(learner.state, optimizers)]
+        if history and keep == "best":
+            state.check("best")  # what is lost is told now, not after the last epoch
         network, drawn = self.group.wrap(learner.network), time.monotonic()
         for epoch in range(len(history), plan.epochs):
             started = time.perf_counter()
             learner.training()
             loss, accuracy = self._epoch(network, optimizers, epoch)
+            if not all(bool(tensor.isfinite().all()) for tensor in learner.state.values()):
+                raise self._broken(f"The weights for {plan.domain} are not finite after epoch {epoch + 1}", epoch)
             val = self._evaluate("val").accuracy if "val" in self.pictures else None
             seconds = time.perf_counter() - started
             history.append(EpochRow(epoch + 1, plan.learning_rate(epoch), loss, accuracy, val, seconds))
@@ -173,16 +177,18 @@ class Training:
     def _check_loss(self, losses: Sequence[Tensor], epoch: int, step: int) -> None:
         wrong = (~torch.isfinite(torch.stack(list(losses)))).nonzero()
         if len(wrong):
-            bad = step + 1 - len(losses) + int(wrong[0])
-            last = self.state.path("last")
-            good = (
-                f"the last good checkpoint is {last} (epoch {epoch})" if last.exists() else "there is no checkpoint yet"
+            bad, value = step + 2 - len(losses) + int(wrong[0]), float(losses[int(wrong[0])])
+            raise self._broken(
+                f"The loss on {self.plan.domain} became {value} at step {bad} of epoch {epoch + 1}", epoch
             )
-            raise TrainingError(
-                f"The loss on {self.plan.domain} became {float(losses[int(wrong[0])])} at step {bad + 1} of epoch "
-                f"{epoch + 1} (learning rate {self.plan.learning_rate(epoch):g}); {good}: "
-                f"train anew with a lower one, --set lr=... --no-resume."
-            )
+
+    def _broken(self, what: str, epoch: int) -> TrainingError:
+        last = self.state.path("last")
+        good = f"the last good checkpoint is {last} (epoch {epoch})" if last.exists() else "there is no checkpoint yet"
+        return TrainingError(
+            f"{what} (learning rate {self.plan.learning_rate(epoch):g}); {good}: train anew with a lower one, "
+            f"--set lr=... --no-resume."
+        )
 
 
 def training_step(

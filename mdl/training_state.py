@@ -12,8 +12,6 @@ another identity is refused, naming what differs. `best.safetensors` holds the t
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from data_prep.formats import UserError
+from mdl.results import write_atomically
 
 Which = Literal["last", "best"]
 
@@ -75,10 +74,10 @@ class TrainingState:
         """Put the values of the last or the best epoch into the tensors."""
         self._copy(self._read(which)[0], tensors)
 
-    def check(self) -> None:
-        """Raises `RunFolderError` where the folder holds a run of another identity."""
+    def check(self, which: Which = "last") -> None:
+        """Raises `RunFolderError` where the folder holds a run of another identity, or one without this checkpoint."""
         if self.path("last").exists():
-            self._read("last", values=False)
+            self._read(which, values=False)
 
     def _read(self, which: Which, values: bool = True) -> tuple[dict[str, Tensor], list[dict]]:
         path = self.path(which)
@@ -88,8 +87,9 @@ class TrainingState:
                 identity, history = json.loads(metadata["identity"]), json.loads(metadata["history"])
                 held = {key: file.get_tensor(key) for key in file.keys()} if values else {}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
+            advice = "delete it and run again" if which == "last" else "run again with --no-resume"
             raise RunFolderError(
-                f"The checkpoint {path} cannot be read ({error}): delete it and run again to begin anew, nothing else is lost."
+                f"The checkpoint {path} cannot be read ({error}): {advice} to begin anew, nothing else is lost."
             ) from error
         now, then = _flat(json.loads(json.dumps(self.identity))), _flat(identity)
         if different := sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key)):
@@ -111,22 +111,6 @@ class TrainingState:
                         f"network; give another folder or --no-resume."
                     )
                 tensor.copy_(stored)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file appears under its name whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -11,7 +11,7 @@ convolution is linear in its filter, the filters are mixed, not the D results. A
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 REGIONS = {"early": range(1, 10), "middle": range(10, 18), "late": range(18, 26), "all": range(1, 26)}
 """Numbers of the gated convolutions: the stem and stage 1, stage 2, stage 3 (our reading of the paper's Figure 2)."""
+
+OPTIONS = {"region": tuple(REGIONS), "train": ("gate", "released")}
+"""What can be chosen besides the sources."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,7 @@ class SoftSharing(SharingMethod):
     _trained: dict[str, ResNet26] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        choose("region", self.region, REGIONS)
-        choose("train", self.train, ("gate", "released"))
+        self.check_options({"region": self.region, "train": self.train})
         method = getattr(getattr(self.sources, "method", None), "name", None)
         if method != "pointwise-sharing" or len(self.sources.domains) < 2:
             raise UserError(
@@ -61,6 +63,13 @@ class SoftSharing(SharingMethod):
                 f"`sources`, a MultiDomainNetwork with method pointwise-sharing and at least two domains."
             )
         self._trained.update({name: self.sources.network(name) for name in self.sources.domains})
+
+    @staticmethod
+    def check_options(options: Mapping[str, object]) -> None:
+        """Raises `UserError` for options, the sources aside, that cannot be; needs nothing trained."""
+        for option, value in options.items():
+            choose("option of soft-sharing", option, OPTIONS)
+            choose(option, value, OPTIONS[option])
 
     def owns(self, name: str, module: nn.Module) -> bool:
         own_name = name in ("head", "stage3.3.conv2.pointwise")

@@ -74,6 +74,7 @@ def test_overrides() -> None:
         ("epoch=3", "no setting 'epoch' in a recipe: did you mean .*epochs"),
         ("train.leraning=3", "no setting 'train.leraning'"),
         ("trian.lr=1", "did you mean train"),
+        ("epoch=3", "no setting 'epoch' in a recipe: did you mean epochs"),
         ("lr=fast", "lr is 'fast'; it must be a number"),
         ("epochs=2.5", "epochs is 2.5; it must be a whole number"),
         ("epochs=0", "epochs is 0; it must be 1 or more"),

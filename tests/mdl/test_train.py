@@ -187,6 +187,33 @@ def test_a_cut_off_checkpoint_is_told(tmp_path: Path) -> None:
         train(learner(), tmp_path, replace(PLAN, epochs=1))
 
 
+def test_a_best_checkpoint_that_is_lost_is_told_before_training_goes_on(tmp_path: Path) -> None:
+    plan = replace(PLAN, epochs=2, choose="best")
+    with pytest.raises(KeyboardInterrupt):
+        train(learner(), tmp_path, plan, StopAfter(1, 1))
+    (tmp_path / "best.safetensors").unlink()
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(UserError, match=r"best.safetensors cannot be read.*run again with --no-resume"):
+        train(learner(), tmp_path, plan)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
+    """The last step of an epoch may break what its loss, taken before it, does not show."""
+    of = learner()
+
+    class Break(Watch):
+        def step(self, epoch: int, epochs: int, done: int, steps: int) -> None:
+            if (epoch, done) == (1, steps):
+                next(iter(of.parameters.values())).data[0] = float("nan")
+
+    with pytest.raises(TrainingError, match=r"The weights for dtd are not finite after epoch 2 .*\(epoch 1\)"):
+        train(of, tmp_path, replace(PLAN, epochs=3), Break())
+    kept = learner()
+    assert len(TrainingState(tmp_path, {"plan": 3, "seed": PLAN.seed}).restore(kept.state, {})) == 1
+    assert all(tensor.isfinite().all() for tensor in kept.state.values())
+
+
 def test_masks_are_trained_by_adam_and_both_rates_fall() -> None:
     of = learner("piggyback")
     plan = replace(PLAN, drops=(1,))
