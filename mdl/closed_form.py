@@ -95,21 +95,26 @@ def backbone_multiply_adds(backbone: str, n_classes: int | None, size: int = 64,
     return total
 
 
-def system_multiply_adds(system: str, n_classes: int | None, size: int = 64, width: int | None = None) -> int | None:
-    """Multiply-adds of one image under a method, in evaluation; None where they depend on how it is programmed.
+def system_multiply_adds(
+    system: str, n_classes: int | None, size: int = 64, width: int | None = None, n_domains: int = 10
+) -> int:
+    """`system_multiply_adds("parallel-adapters", 1000)`: of one image under a method, in evaluation.
 
     Adapters run beside or after their convolution. Controllers and masks are applied to the filters once, not to each
-    image. Soft sharing is None: it mixes maps or filters, as one likes.
+    image. Soft sharing runs its gates and mixes the filters of `n_domains` domains for each image; then one convolution.
     """
-    if system.startswith("soft-sharing"):
-        return None
     backbone = backbone_of(system)
     total = backbone_multiply_adds(backbone, n_classes, size, width)
+    region = system.removeprefix("soft-sharing-")
+    first, last = REGIONS[region] if region != system and region in REGIONS else (0, 0)
     for conv, positions in _positions(_width(backbone, width), size):
         if system == "series-adapters":
             total += conv.n_out**2 * positions
         elif system == "parallel-adapters":
             total += conv.n_in * conv.n_out * positions
+        elif first <= conv.number <= last:
+            hidden = conv.n_in // 4 + 1
+            total += (conv.n_in + n_domains) * hidden + 9 * conv.n_in * n_domains
     return total
 
 

@@ -199,7 +199,6 @@ def test_multiply_adds_of_methods():
     base = system_multiply_adds("piggyback", 1000)
     assert base == system_multiply_adds("dan", 1000) == backbone_multiply_adds("plain", 1000)
     assert system_multiply_adds("series-adapters", 1000) > system_multiply_adds("parallel-adapters", 1000) > base
-    assert system_multiply_adds("soft-sharing-late", 1000) is None
     assert all(
         system_multiply_adds(system, 10) == backbone_multiply_adds("separable", 10)
         for system in ("individual", "classifier")
@@ -213,6 +212,18 @@ def test_adapters_multiply_adds_agree_with_networks():
         net = MultiDomainNetwork(plain_resnet26(None, 8), system)
         net.add("dtd", 5)
         assert system_multiply_adds(system, 5, 33, 8) == multiply_adds(net, 33)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_gates_multiply_adds_agree_with_networks(region):
+    from mdl.domains import MultiDomainNetwork
+
+    sources = MultiDomainNetwork(separable_resnet26(3, 8), "pointwise-sharing", base_domain="imagenet12")
+    for name in ("dtd", "svhn"):
+        sources.add(name, 5)
+    net = MultiDomainNetwork(sources.body, "soft-sharing", sources=sources, region=region)
+    net.add("dtd", 5)
+    assert system_multiply_adds(f"soft-sharing-{region}", 5, 33, 8, n_domains=3) == multiply_adds(net, 33)
 
 
 @pytest.mark.parametrize(
