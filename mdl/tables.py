@@ -177,6 +177,7 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
     notes = ["Accuracy in per cent. S low, S high: 95 % parametric bootstrap over the test images alone, for the paper's "
              "rows with the sizes of the official test sets."]  # fmt: skip
     if number == 2:
+        notes.append("Classifier Only is beside classifier+bn: almost surely it was trained with its own BN.")
         notes.append(
             "Classifier Only: the printed S, 2446, does not follow from the printed accuracies, which give 2456.9; rounding "
             "them to two decimals moves S by 4 points at most, so S or an accuracy is misprinted."
@@ -237,7 +238,9 @@ def _result_notes(results: Sequence[Result], scores: Mapping[str, Score], common
         seconds[result.system] = seconds.get(result.system, 0.0) + result.cost.seconds
     notes = [
         f"Measured on {results[0].data}, split {results[0].split}; trained on {_joined(r.trained_on for r in results)}.",
-        "Training time in minutes: " + ", ".join(f"{name} {s / 60:.1f}" for name, s in sorted(seconds.items())) + ".",
+        "Training time in minutes, the base network's in each: "
+        + ", ".join(f"{name} {s / 60:.1f}" for name, s in sorted(seconds.items()))
+        + ".",
         f"#par of measured rows, over the domains that are there: {BARE}.",
     ]
     caveat = decathlon_score({t.domain: (t.n_correct, t.n_test) for s in scores.values() for t in s.terms}).e_max_caveat
