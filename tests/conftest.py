@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 from PIL import Image
 
 from data_prep.formats import encode_label_map
+
+# Tests that press Ctrl-C are right only where it is heard; a shell that starts jobs in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TABLES = {
     # The order of the categories is neither that of the alphabet nor that of the columns of the index.

@@ -19,7 +19,7 @@ ZOO = importlib.util.find_spec("efficientnet_lite_pytorch") is not None
 
 
 def _run(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
 
 
 def test_the_two_commands_are_make_targets() -> None:
