@@ -289,7 +289,8 @@ def _count(
 
 
 def _cost(history: Sequence[EpochRow], images: Domain, group: Processes) -> Cost:
-    device = f"cpu, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    device = f"cpu, {threads} thread{'s' if threads > 1 else ''}"
     if group.device.type == "cuda":
         device = torch.cuda.get_device_name(group.device)
     if group.n > 1:

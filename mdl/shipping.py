@@ -21,11 +21,10 @@ import torch
 
 from data_prep.formats import UserError
 from mdl.checkpoint import load_body, read_meta
-from mdl.results import Result, read_result
+from mdl.results import Result, read_result, write_atomically
 from mdl.row import SOURCE
 from mdl.run import BODY_FILE, DOMAIN_FILE
 from mdl.shipped import BASE_NAME, CARD_FILE, FACTS_FILE, FORMAT_VERSION, Shipped, domain_network, file_hash
-from mdl.training_state import write_atomically
 from mdl.weights_card import card
 
 MAX_BYTES = 15_000_000
