@@ -95,6 +95,18 @@ def count_table(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def count_intervals(run: Run, pops: Iterable[Population]) -> dict[tuple[str, str, str], tuple[Interval, Interval]]:
+    """Intervals of detectors and of unique detectors by (network, layer, operator); none for a run without folds."""
+    if run.replicates is None:
+        return {}
+    return {
+        (p.network, p.layer, p.operator): tuple(
+            jackknife(p.units, _of(p, run.replicates), statistic) for statistic in (n_detectors, n_attributes)
+        )
+        for p in pops
+    }
+
+
 def n_detectors(units: pd.DataFrame) -> int:
     return int(units["detector"].sum())
 

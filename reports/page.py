@@ -24,6 +24,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dissect.run_store import Run, atomic_write, open_run
+from reports.claims import count_intervals
 from reports.figure5 import figure5
 from reports.figures import detector_figures, figure6
 from reports.pictures import Pictures
@@ -41,6 +42,7 @@ _TABLES = {
     "unit_category.csv": "the best concept of each unit in each category",
     "concepts.csv": "one row a concept: images and pixels that carry it",
     "images.csv": "the images used",
+    "replicates.csv": "what each unit would detect without each fold of the images",
     "run.json": "settings, versions, hashes, notes",
 }
 
@@ -141,6 +143,7 @@ def _fill(
         networks=run.networks,
         network_titles={str(n["name"]): network_title(n) for n in run.networks},
         populations=pops,
+        intervals=count_intervals(run, pops),
         categories=categories,
         colours=table["colours"],
         figures=figures,

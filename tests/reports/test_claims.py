@@ -12,6 +12,7 @@ from conftest import make_run
 from data_prep.formats import UserError
 from dissect.run_store import REPLICATE_COLUMNS, UNIT_COLUMNS, open_run, write_table
 from reports.claims import CLAIMS, count_table, verdicts
+from reports.page import write_report
 
 Detects = Callable[[str, str, int], tuple[str, str] | None]
 """(layer, operator, unit) to the concept that the unit detects."""
@@ -20,7 +21,7 @@ Detects = Callable[[str, str, int], tuple[str, str] | None]
 def known_run(folder: Path, detects: Detects, without: dict[int, Detects] | None = None) -> Path:
     """A run of layers 18 and 20, 6 depthwise and 12 pointwise units, four folds. without: what is found without a fold."""
     layers = [(layer, operator, n) for layer in ("18", "20") for operator, n in (("depthwise", 6), ("pointwise", 12))]
-    make_run(folder, {"net": layers})
+    make_run(folder, {"net": layers}, settings={"n_folds": 4, "iou_cut": 0.04})
     units = open_run(folder).units
     replicates = []
     for left_out in (None, 0, 1, 2, 3):
@@ -93,3 +94,19 @@ def test_a_run_without_folds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no folds, so no intervals: dissect again with --folds 10"):
         verdicts(run)
     assert "unique_low" not in count_table(run).columns
+
+
+def test_the_report_shows_intervals(tmp_path: Path) -> None:
+    def more(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("object", f"object {unit}") if unit < 4 else None
+
+    def fewer(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("object", f"object {unit}") if unit < 2 else None
+
+    run = known_run(tmp_path / "run", more, {2: fewer})
+    page = write_report(run).read_text(encoding="utf-8")
+    # Four values 4, 4, 2, 4: standard error sqrt(3/4 x 3) = 1.5, Student's t with 3 degrees of freedom 3.18.
+    assert page.count('<b>4</b><br><span class="muted">0–9</span>') == 4
+    assert "A jackknife over 4 groups" in page
+    without = write_report(make_run(tmp_path / "plain")).read_text(encoding="utf-8")
+    assert "jackknife" not in without
