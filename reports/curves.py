@@ -28,7 +28,8 @@ def curve(axis: Axes, pops: Sequence[Population], measure: Measure, colours: Map
         members = sorted((p for p in pops if p.operator == operator), key=lambda p: int(p.layer))
         numbers, values = [int(p.layer) for p in members], [measure_of(p, measure) for p in members]
         axis.plot(numbers, values, color=colour, marker=MARKERS.get(operator, "^"), markersize=3, linewidth=1.1)
-    axis.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    numbers = sorted({int(p.layer) for p in pops})
+    axis.set_xticks(range(numbers[0], numbers[-1] + 1, max(1, round(len(numbers) / 9))))
     axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(color=GRID, linewidth=0.5)
     return axis

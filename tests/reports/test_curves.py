@@ -1,0 +1,26 @@
+"""Curves over the layers draw the numbers of the populations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conftest import make_run
+
+from dissect.run_store import open_run
+from reports.curves import layer_curves
+from reports.style import figure_style, render
+from reports.summary import populations
+
+
+def test_lines_are_the_numbers_of_unique_detectors(tmp_path: Path) -> None:
+    layers = [(str(n), operator, 9) for n in (9, 10, 11) for operator in ("depthwise", "pointwise")]
+    run = open_run(make_run(tmp_path / "run", {"one": layers, "two": layers, "three": layers}))
+    panels = {name: [p for p in populations(run) if p.network == name] for name in ("one", "two", "three")}
+    with figure_style():
+        figure = layer_curves(panels)
+        assert render(figure, "png")[:4] == b"\x89PNG"
+    assert [axis.get_title(loc="left") for axis in figure.axes] == list(panels)
+    for axis, pops in zip(figure.axes, panels.values(), strict=True):
+        for line, operator in zip(axis.get_lines(), ("depthwise", "pointwise"), strict=True):
+            assert line.get_xdata().tolist() == [9, 10, 11]  # by number, not by name
+            assert line.get_ydata().tolist() == [len(p.attributes) for p in pops if p.operator == operator]
