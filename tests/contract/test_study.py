@@ -1,0 +1,52 @@
+"""The study's page says what its tables say, and its script can make every part."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+import torch
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "study.md"
+
+
+@pytest.fixture(scope="module")
+def study() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(DOCS))
+    yield importlib.import_module("study")
+    sys.path.remove(str(DOCS))
+
+
+def test_the_page_is_what_the_tables_make_of_it(study: ModuleType) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert study.study_tables.filled(text, study.study_tables.tables(DOCS / "study")) == text
+
+
+def test_every_figure_and_link_is_there() -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", PAGE.read_text(encoding="utf-8"))
+    assert len([target for target in targets if target.endswith(".png")]) == 4
+    assert [target for target in targets if not (DOCS / target).exists()] == []
+
+
+def test_every_part_that_the_script_makes_is_in_the_tables(study: ModuleType) -> None:
+    runs = pd.read_csv(DOCS / "study" / "runs.csv")
+    for data, group in runs.groupby("data"):
+        assert group["part"].tolist() == [*study.study_tables.COUNTED, *study.study_tables.CURVES], data
+    assert runs["data"].nunique() == 2
+    assert set(study.study_tables.COUNTED + study.study_tables.CURVES) == {part.name for part in study.PARTS}
+
+
+@pytest.mark.parametrize("name", ["imagenet12", "cifar100-individual", "omniglot", "untrained"])
+def test_networks_of_the_study(study: ModuleType, name: str) -> None:
+    network = study.network(name)
+    assert network.trained == (name != "untrained")
+    with torch.inference_mode():
+        logits = network.model(network.prepare(torch.zeros(1, *network.input_size, 3, dtype=torch.uint8)))
+    assert torch.isfinite(logits).all()
