@@ -93,10 +93,9 @@ def unit_table(
 ) -> pd.DataFrame:
     """One row a unit: its threshold, the concept with the highest IoU, and whether that makes it a detector."""
     counts = Counts(*(stored[name] for name in Counts._fields))
-    iou = intersection_over_union(counts, category)
     union = union_area(counts, category)
-    dead = stored["max_activation"] <= stored["threshold"]
-    best = np.where(dead, NO_CONCEPT, best_concepts(iou))
+    dead = _dead(stored)
+    iou, best = _labelled(counts, dead, category)
     rows = []
     for row, (layer, unit) in enumerate(_units(layers)):
         concept = best[row]
@@ -128,12 +127,10 @@ def replicate_table(
 ) -> pd.DataFrame:
     """One row a (fold, unit): what the unit detects where the images of that fold are left out, at the same threshold."""
     total = Counts(*(stored[name] for name in Counts._fields))
-    dead = stored["max_activation"] <= stored["threshold"]
     rows = []
     for left_out in range(len(stored[FOLD + "mask_area"])):
         fold = Counts(*(stored[FOLD + name][left_out] for name in Counts._fields))
-        iou = intersection_over_union(without(total, fold), category)
-        best = np.where(dead, NO_CONCEPT, best_concepts(iou))
+        iou, best = _labelled(without(total, fold), _dead(stored), category)
         for row, (layer, unit) in enumerate(_units(layers)):
             found = best[row] != NO_CONCEPT
             concept = data.concepts[best[row]] if found else None
@@ -145,6 +142,16 @@ def replicate_table(
                 )
             )  # fmt: skip
     return pd.DataFrame(rows, columns=list(REPLICATE_COLUMNS))
+
+
+def _dead(stored: Stored) -> np.ndarray:
+    return stored["max_activation"] <= stored["threshold"]
+
+
+def _labelled(counts: Counts, dead: np.ndarray, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """IoU (U, C), and the concept of each unit: (U,), none for a dead one."""
+    iou = intersection_over_union(counts, category)
+    return iou, np.where(dead, NO_CONCEPT, best_concepts(iou))
 
 
 def unit_category_table(

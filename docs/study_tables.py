@@ -26,7 +26,7 @@ CATEGORIES = ("object", "part", "scene", "material", "texture", "color")
 
 
 def write(runs: Path, docs: Path, trained: Sequence[Path] = ()) -> None:
-    """Everything that the runs below `runs` and the trained methods say, into `docs`."""
+    """Everything that the runs below `runs` and the trained methods say, into `docs`; what they do not speak of stays."""
     finished = [(part, open_run(folder / part)) for folder in _label_sets(runs) for part in (*COUNTED, *CURVES)]
     counted = [run for part, run in finished if part in COUNTED]
     found = {
@@ -38,11 +38,23 @@ def write(runs: Path, docs: Path, trained: Sequence[Path] = ()) -> None:
     if trained:
         found["methods"] = _methods(trained)
     for name, table in found.items():
-        write_table(docs / "study" / f"{name}.csv", table.round(3))
+        path = docs / "study" / f"{name}.csv"
+        write_table(path, updated(pd.read_csv(path, keep_default_na=False), table.round(3)) if path.exists() else table)
     page = docs / "study.md"
     text = filled(page.read_text(encoding="utf-8"), tables(docs / "study"))
     with atomic_write(page, "w") as file:
         file.write(text)
+
+
+def updated(earlier: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """`found`, and those earlier rows that it does not replace: of drawn images, or of real ones. Drawn images first."""
+    kept = earlier[~earlier["data"].map(is_drawn).isin(found["data"].map(is_drawn))]
+    return pd.concat([kept, found]).sort_values("data", key=lambda data: ~data.map(is_drawn), kind="stable")
+
+
+def is_drawn(data: str) -> bool:
+    """Whether a data set comes with the toolkit: the embedded Broden, or the miniature decathlon."""
+    return data in ("embedded", "mini")
 
 
 def filled(text: str, blocks: dict[str, str]) -> str:
@@ -57,7 +69,7 @@ def tables(folder: Path) -> dict[str, str]:
     counts, claims = read["counts"], read["claims"]
     blocks = {}
     for data in counts["data"].unique():
-        key = "embedded" if data == "embedded" else "real"
+        key = "embedded" if is_drawn(data) else "real"
         mine = counts[counts["data"] == data]
         blocks[f"counts-{key}"] = _count_rows(mine)
         blocks[f"categories-{key}"] = _category_rows(mine)
@@ -67,7 +79,7 @@ def tables(folder: Path) -> dict[str, str]:
     if "methods" in read:
         methods = read["methods"]
         for data in methods["data"].unique():
-            key = "embedded" if data == "mini" else "real"
+            key = "embedded" if is_drawn(data) else "real"
             blocks[f"methods-{key}"] = _method_rows(methods[methods["data"] == data], intervals=key == "real")
     return blocks
 

@@ -5,7 +5,7 @@
     table = count_table(open_run(path))       # a pandas table: one row a network, layer and operator
 
 The paper reads three things off its Figures 5 and 6 (layers 18, 20 and 22 of networks trained on ImageNet and CIFAR-100).
-Each becomes a number here, and a rule that was written down before the number was known:
+Each becomes a number here, with one rule for all:
 
     claim holds        the 95 % interval lies wholly on the claim's side, in every layer that the claim speaks of
     contradicted       the interval lies wholly on the other side in one of those layers

@@ -43,6 +43,15 @@ def test_every_part_that_the_script_makes_is_in_the_tables(study: ModuleType) ->
     assert set(study.study_tables.COUNTED + study.study_tables.CURVES) == {part.name for part in study.PARTS}
 
 
+def test_a_study_of_one_label_set_leaves_the_other(study: ModuleType) -> None:
+    claims = pd.read_csv(DOCS / "study" / "claims.csv", keep_default_na=False)
+    embedded = claims[claims["data"] == "embedded"]
+    pd.testing.assert_frame_equal(study.study_tables.updated(claims, embedded).reset_index(drop=True), claims)
+    photographs = claims[claims["data"] != "embedded"].assign(data="others", verdict="holds")
+    found = study.study_tables.updated(claims, photographs)
+    assert found["data"].tolist() == ["embedded"] * len(embedded) + ["others"] * len(photographs)
+
+
 @pytest.mark.parametrize("name", ["imagenet12", "cifar100-individual", "omniglot", "untrained"])
 def test_networks_of_the_study(study: ModuleType, name: str) -> None:
     network = study.network(name)
