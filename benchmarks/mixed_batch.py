@@ -22,9 +22,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mdl.domains import MultiDomainNetwork
-from mdl.resnet26 import separable_resnet26
-from mdl.stacked import StackedDomains
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import separable_resnet26
+from mdl.networks.stacked import StackedDomains
 
 CLASSES = {
     "imagenet12": 1000, "aircraft": 100, "cifar100": 100, "daimlerpedcls": 2, "dtd": 47, "gtsrb": 43,

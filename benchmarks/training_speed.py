@@ -22,10 +22,19 @@ from torch import nn
 
 from data_prep.decathlon import open_decathlon
 from data_prep.mini_decathlon import ensure
-from mdl.data import Batch, DecodedImages, InputRules, Normalisation, decode, input_rules, shuffled_batches, to_input
-from mdl.recipe import Plan, load_recipe
-from mdl.resnet26 import separable_resnet26
-from mdl.train import make_optimizers, training_step
+from mdl.networks.resnet26 import separable_resnet26
+from mdl.training.feed import (
+    Batch,
+    DecodedImages,
+    InputRules,
+    Normalisation,
+    decode,
+    input_rules,
+    shuffled_batches,
+    to_input,
+)
+from mdl.training.loop import make_optimizers, training_step
+from mdl.training.recipe import Plan, load_recipe
 
 NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 

@@ -125,13 +125,13 @@ def dense(data: Path, n_images: int) -> None:
 
     from data_prep.broden import open_broden
     from dissect.candidates import Maps
-    from dissect.comparison import Comparison
     from dissect.images import ImageReader
     from dissect.layers import list_layers, select_layers
-    from dissect.masks import StrongestMasks
+    from dissect.mask_recorder import MaskRecorder
     from dissect.models import load_network
-    from dissect.observe import observe
+    from dissect.parallel_tally import ParallelTally
     from dissect.strongest import StrongestImages
+    from dissect.taps import tap_layers
     from dissect.upsample import Geometry
 
     labelled = open_broden(data)
@@ -139,7 +139,7 @@ def dense(data: Path, n_images: int) -> None:
     network = load_network(NETWORK)
     layers = select_layers(list_layers(network.model, network.input_size), LAYERS, ["depthwise", "pointwise"])
     reader = ImageReader(labelled, network.input_size, n_images)
-    with reader, observe(network.model, [layer.module for layer in layers]) as look:
+    with reader, tap_layers(network.model, [layer.module for layer in layers]) as look:
         numbers, pixels = next(reader.batches())
         maps = list(look(network.prepare(torch.from_numpy(pixels))).values())
     thresholds = [m.transpose(0, 1).flatten(1).quantile(0.995, dim=1).numpy() for m in maps]
@@ -158,7 +158,7 @@ def dense(data: Path, n_images: int) -> None:
             counted[k] += (masks.flatten(1).float() @ one_hot[:-1].T).long()
     dense_seconds = time.perf_counter() - start
 
-    def tally() -> tuple[float, Comparison]:
+    def tally() -> tuple[float, ParallelTally]:
         arrays = [m.numpy() for m in maps]
         peaks = [a.max((2, 3)) for a in arrays]
         batch = {}
@@ -170,12 +170,12 @@ def dense(data: Path, n_images: int) -> None:
         strongest = [StrongestImages(layer.n_units, 8) for layer in layers]
         for kept, layer_peaks in zip(strongest, peaks, strict=True):
             kept.add(layer_peaks, numbers)
-        masks = StrongestMasks.of([kept.image for kept in strongest], [kept.peak for kept in strongest], thresholds)
+        masks = MaskRecorder.of([kept.image for kept in strongest], [kept.peak for kept in strongest], thresholds)
         geometry = Geometry([layer.shape[1:] for layer in layers])
         start = time.perf_counter()
         one_fold = np.zeros(len(labelled.images), np.int64)
         parts = (geometry, layers, labelled, "category", thresholds, masks, reader.label_cache, 2, one_fold)
-        with Comparison(*parts) as comparison:
+        with ParallelTally(*parts) as comparison:
             comparison.add(numbers, batch)
             comparison.tally()
         return time.perf_counter() - start, comparison

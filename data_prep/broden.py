@@ -22,14 +22,8 @@ import numpy as np
 from PIL import Image
 
 from data_prep.broden_tables import MAX_NUMBER, IndexRow, Tables, read_tables
-from data_prep.formats import (
-    NO_CONCEPT,
-    BadImageError,
-    Concept,
-    ImageLabels,
-    UserError,
-    decode_label_map,
-)
+from data_prep.common.errors import UserError
+from data_prep.formats import NO_CONCEPT, BadImageError, Concept, ImageLabels, decode_label_map
 from data_prep.pictures import IMAGE_ERRORS
 
 _UNKNOWN = NO_CONCEPT - 1

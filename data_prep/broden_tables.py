@@ -22,7 +22,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.formats import ImageRecord, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import ImageRecord
 
 INDEX_COLUMNS = ("image", "split", "ih", "iw", "sh", "sw")
 MAX_NUMBER = 0xFFFF  # a label map can hold no number beyond: R + 256 * G

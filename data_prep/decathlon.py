@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.common.errors import UserError
 from data_prep.decathlon_images import Source, Split, join, measure_mean_std
 from data_prep.decathlon_tables import ANNOTATION_NAME, MINI_PREFIX, OFFICIAL_ORDER, SPLITS, Refuse, Table, read_table
 from data_prep.decathlon_tar import Tar
-from data_prep.formats import UserError
 
 SPLIT_CHOICES = (*SPLITS, "train+val")
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.common.errors import UserError
 from data_prep.decathlon import Decathlon, open_decathlon
 from data_prep.decathlon_images import Split, channel_counts, decode, mean_std_of
 from data_prep.decathlon_tables import SPLITS, Table, read_table
 from data_prep.findings import CheckReport, Findings
-from data_prep.formats import BadImageError, UserError
+from data_prep.formats import BadImageError
 from data_prep.pictures import in_threads
 
 Progress = Callable[[int, int], None]

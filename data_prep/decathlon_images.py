@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data_prep.common.errors import UserError
 from data_prep.decathlon_tables import Table
 from data_prep.decathlon_tar import Tar
-from data_prep.formats import BadImageError, UserError
+from data_prep.formats import BadImageError
 from data_prep.pictures import IMAGE_ERRORS, in_threads
 
 MODES = ("1", "L", "P", "RGB", "CMYK")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 DOMAIN_NUMBERS = {
     "aircraft": 1, "cifar100": 2, "daimlerpedcls": 3, "dtd": 4, "gtsrb": 5,

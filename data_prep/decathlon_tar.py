@@ -14,7 +14,8 @@ import tarfile
 import weakref
 from pathlib import Path
 
-from data_prep.formats import BadImageError, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import BadImageError
 
 BLOCK = 512
 

@@ -21,10 +21,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.common.errors import UserError
 from data_prep.decathlon_tables import ANNOTATION_NAME, OFFICIAL_ORDER, is_inside
 from data_prep.decathlon_tar import Tar
 from data_prep.fetch import CHUNK, Progress, fetch
-from data_prep.formats import UserError
 
 BASE_URL = "https://www.robots.ox.ac.uk/~vgg/share"
 IMAGENET = "imagenet12"

@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 
 def cache_folder() -> Path:

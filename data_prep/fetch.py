@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0

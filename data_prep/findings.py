@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,10 @@ from typing import Protocol
 
 import numpy as np
 
+from data_prep.common.errors import UserError
+
 NO_CONCEPT = -1
 """Value of a label-plane pixel that carries no concept (label 0 in the files)."""
-
-
-class UserError(Exception):
-    """Something the user can mend. The message is one sentence: what, which value, what is allowed, what to do next."""
 
 
 class BadImageError(UserError):

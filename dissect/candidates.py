@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dissect.run_store import atomic_write
+from data_prep.common.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,25 +23,23 @@ from typing import Literal
 import numpy as np
 import torch
 
+from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
-from dissect.basis import rotation_of
-from dissect.checkpoint import checkpoints
 from dissect.clock import Clock
-from dissect.comparison import Comparison
+from dissect.collected import Collected
 from dissect.folds import image_folds
 from dissect.images import ImageReader, LabelCache, usable
 from dissect.layers import Layer
-from dissect.masks import StrongestMasks
+from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
-from dissect.observation import Observation
-from dissect.observe import observe
+from dissect.parallel_tally import ParallelTally
 from dissect.receptive_field import receptive_fields
+from dissect.resume import checkpoints
+from dissect.rotation import rotation_of
 from dissect.scores import Counts, counts_of
 from dissect.settings import Settings
+from dissect.taps import tap_layers
 from dissect.upsample import Geometry
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total) as work goes on."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Dissection:
     folds: Sequence[Counts]
     threshold: np.ndarray
     max_activation: np.ndarray
-    strongest: StrongestMasks
+    strongest: MaskRecorder
     images: np.ndarray
     skipped: list[tuple[int, str]]
     seconds: dict[str, float]
@@ -88,16 +86,14 @@ def dissect(
     settings: Settings,
     folder: Path,
     execution: Execution | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     label_cache: LabelCache | None = None,
 ) -> Dissection:
     """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoint of an interrupted pass,
     from which the same call goes on. Raises `UserError` for what the user can mend."""
     execution = execution or Execution()
     clock = Clock()
-    observation = Observation(
-        layers, len(data.images), settings.quantile, settings.n_strongest, folder, execution.memory
-    )
+    observation = Collected(layers, len(data.images), settings.quantile, settings.n_strongest, folder, execution.memory)
     reader = ImageReader(
         data, network.input_size, execution.batch_size, execution.workers, execution.on_bad_image, label_cache
     )
@@ -109,7 +105,7 @@ def dissect(
     key = _key(network, layers, data, settings)
 
     with reader, checkpoints(observation, reader, folder, execution.checkpoint_every, key) as checkpoint:
-        with observe(model, modules) as look:
+        with tap_layers(model, modules) as look:
             for numbers, pixels in clock.iterate("read", reader.batches()):
                 with clock("forward"):
                     maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(execution.device))))
@@ -121,12 +117,12 @@ def dissect(
 
         with clock("thresholds"):
             thresholds = observation.thresholds()
-            masks = StrongestMasks.of(
+            masks = MaskRecorder.of(
                 [strongest.image for strongest in observation.strongest],
                 [strongest.peak for strongest in observation.strongest],
                 thresholds,
             )
-        with clock("tally"), Comparison(
+        with clock("tally"), ParallelTally(
             _geometry(network, layers, settings), layers, data, settings.union, thresholds, masks,
             reader.label_cache, execution.workers, fold_of,
         ) as comparison:  # fmt: skip

@@ -2,7 +2,7 @@
 
     folds = image_folds([image.name for image in data.images], 10)      # (n,) fold of each image
 
-Counts are kept by fold (`Comparison`); what would have been found without a fold is total minus fold (`tables`), and the
+Counts are kept by fold (`ParallelTally`); what would have been found without a fold is total minus fold (`tables`), and the
 delete-a-group jackknife makes intervals of that (`reports.intervals`). A fold is decided by the images' names, so it does
 not depend on their order; the names are hashed first, as neighbours in a data set are often alike.
 """
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 
 def image_folds(names: Sequence[str], n_folds: int) -> np.ndarray:

@@ -19,7 +19,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from data_prep.formats import BadImageError, ImageLabels, LabelledImages, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import BadImageError, ImageLabels, LabelledImages
 
 LABEL_CACHE_BYTES = 256 * 2**20
 

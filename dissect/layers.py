@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dissect.observe import TapError, forward
+from dissect.taps import TapError, forward
 
 TapPoint = Literal["conv", "bn", "relu"]
 """Where a convolution is tapped: its own output, after the BatchNorm that follows, or after the activation after that."""

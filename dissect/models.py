@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

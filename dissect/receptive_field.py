@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dissect.observe import TapError, observe
+from dissect.taps import TapError, tap_layers
 
 _LONGER = (1, 2, 4, 8)
 
@@ -45,7 +45,7 @@ def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) 
         with (
             torch.backends.mkldnn.flags(enabled=False),
             torch.backends.cudnn.flags(enabled=False),
-            observe(model, [layer]) as look,
+            tap_layers(model, [layer]) as look,
         ):
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
 

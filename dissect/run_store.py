@@ -14,7 +14,7 @@ A finished folder holds
     replicates.csv       with folds only: one row a (fold, unit), what it detects without that fold: REPLICATE_COLUMNS
     counts/NETWORK.npz   intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64; with folds
                          also fold_intersection_area (F, U, C) and so on
-    strongest/NETWORK.npz  the strongest images of every unit with their masks: see `Strongest`
+    strongest/NETWORK.npz  the strongest images of every unit with their masks: see `StrongestMasks`
     DONE                 written last; a folder without it is not a result
 
 `U` counts the units of one network in the order of its rows in `units.csv`.
@@ -23,20 +23,17 @@ A finished folder holds
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
+from data_prep.common.files import atomic_write
 
 FORMAT_VERSION = 1
 
@@ -58,7 +55,7 @@ class RunFolderError(UserError):
 
 
 @dataclass(frozen=True)
-class Strongest:
+class StrongestMasks:
     """The images on which each unit fires most, strongest first, and the unit's mask on each.
 
     image: (U, N) int32, position in `images.csv`; -1 where a unit has fewer than N images above its threshold.
@@ -123,8 +120,8 @@ class Run:
     def counts(self, network: str) -> dict[str, np.ndarray]:
         return read_arrays(self.path / "counts" / f"{network}.npz")
 
-    def strongest(self, network: str) -> Strongest:
-        return Strongest(**read_arrays(self.path / "strongest" / f"{network}.npz"))
+    def strongest(self, network: str) -> StrongestMasks:
+        return StrongestMasks(**read_arrays(self.path / "strongest" / f"{network}.npz"))
 
 
 def open_run(path: str | Path) -> Run:
@@ -175,30 +172,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunFolderError(f"{path} cannot be read ({error}): delete its folder and run again.") from error
-
-
-@contextmanager
-def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """`with atomic_write(path) as file:` the file appears under its name whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(handle, mode, **text) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    with atomic_write(path, "w") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

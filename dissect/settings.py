@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from dissect.layers import TapPoint
 from dissect.tally import UnionRule
 

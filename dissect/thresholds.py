@@ -15,7 +15,7 @@ import math
 import numba
 import numpy as np
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 
 def tail_size(n_values: int, level: float) -> int:

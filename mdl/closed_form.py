@@ -5,7 +5,7 @@
     backbone_multiply_adds("separable", 1000, size=64)    # 394,379,264
 
 It is what a network's own counts are checked against, and what the tables show for networks that nobody trained here.
-Definitions of the methods: Guo et al. 2019 and the papers it compares with; see `mdl.sharing`.
+Definitions of the methods: Guo et al. 2019 and the papers it compares with; see `mdl.networks.sharing`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from data_prep.formats import UserError
-from mdl.paper import BASE, OFFICIAL
+from data_prep.common.errors import UserError
+from mdl.published import BASE, OFFICIAL
 from mdl.results import ParameterRow
 
 PUBLISHED_WIDTH = {"separable": 64, "plain": 32}

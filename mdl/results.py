@@ -17,14 +17,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
+from data_prep.common.files import write_bytes, write_json
 
 FORMAT_VERSION = 1
 RESULT_FILE, PREDICTION_FILE, DONE_FILE = "results.json", "predictions.csv", "DONE"
@@ -121,7 +120,7 @@ def write_result(folder: str | Path, result: Result) -> None:
     folder = Path(folder)
     (folder / DONE_FILE).unlink(missing_ok=True)
     write_json(folder / RESULT_FILE, {"format": FORMAT_VERSION, **asdict(result)})
-    write_atomically(folder / DONE_FILE, b"")
+    write_bytes(folder / DONE_FILE, b"")
 
 
 def is_done(folder: str | Path) -> bool:
@@ -190,7 +189,7 @@ def unfinished(roots: str | Path | Iterable[str | Path]) -> list[Path]:
 def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Sequence[int]) -> None:
     """`write_predictions(folder, ids, classes)`: the class, from 0, that each test image was given."""
     lines = [f"{int(i)},{int(c)}\n" for i, c in zip(image_ids, classes, strict=True)]
-    write_atomically(Path(folder) / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
+    write_bytes(Path(folder) / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
 
 
 def read_predictions(folder: str | Path) -> dict[int, int]:
@@ -208,27 +207,6 @@ def read_predictions(folder: str | Path) -> dict[int, int]:
     if len(predictions) != len(rows):
         raise ResultError(f"{path} names an image twice: run `mdl eval` on {Path(folder)} again.")
     return predictions
-
-
-def write_json(path: Path, value: Any) -> None:
-    """The file appears under its name whole, or not at all; a number that is not finite is refused."""
-    write_atomically(path, f"{json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode())
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file appears under its name whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _folders(roots: Sequence[Path]) -> list[Path]:

@@ -23,7 +23,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from dissect.run_store import Run, atomic_write, open_run
+from data_prep.common.files import atomic_write
+from dissect.run_store import Run, open_run
 from reports.claims import count_intervals
 from reports.figure5 import figure5
 from reports.figures import detector_figures, figure6

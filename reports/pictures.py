@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from dissect.run_store import Run, Strongest
+from dissect.run_store import Run, StrongestMasks
 from reports.overlay import fit_mask, grey_placeholder, masked_tile, read_image, strip, thumbnail_jpeg
 from reports.summary import Population
 
@@ -35,7 +35,7 @@ class Pictures:
         self._run = run
         self.names: list[str] = [str(name) for name in run.images["name"]]
         self.missing: set[str] = set()
-        self.strongest: Callable[[str], Strongest] = cache(run.strongest)
+        self.strongest: Callable[[str], StrongestMasks] = cache(run.strongest)
 
     @property
     def n_strongest(self) -> int:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
-from dissect.run_store import atomic_write
+from data_prep.common.files import atomic_write
 
 PAGE_WIDTH = 7.2
 """Inches: the width of a two-column page of text; every figure has it."""

@@ -71,10 +71,10 @@ def test_reports_import_no_torch() -> None:
 def test_only_commands_may_break_the_rule(tmp_path: Path) -> None:
     """The check itself can fail: a wrong arrow is named with file, line and rule."""
     wrong = tmp_path / "engine.py"
-    wrong.write_text("import os\nfrom mdl.resnet26 import ResNet26\n")
+    wrong.write_text("import os\nfrom mdl.networks.resnet26 import ResNet26\n")
     assert _faults(wrong, "dissect") == [
-        "engine.py:2 imports mdl.resnet26.ResNet26; dissect may import data_prep.formats of the other packages"
+        "engine.py:2 imports mdl.networks.resnet26.ResNet26; dissect may import data_prep.formats of the other packages"
     ]
     allowed = tmp_path / "cli.py"
-    allowed.write_text("from mdl.resnet26 import ResNet26\n")
+    allowed.write_text("from mdl.networks.resnet26 import ResNet26\n")
     assert _faults(allowed, "dissect") == []

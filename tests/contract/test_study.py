@@ -13,42 +13,42 @@ import pandas as pd
 import pytest
 import torch
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE = DOCS / "study.md"
+STUDY = Path(__file__).parents[2] / "studies" / "depthwise_vs_pointwise"
+PAGE = STUDY / "README.md"
 
 
 @pytest.fixture(scope="module")
 def study() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(DOCS))
+    sys.path.insert(0, str(STUDY))
     yield importlib.import_module("study")
-    sys.path.remove(str(DOCS))
+    sys.path.remove(str(STUDY))
 
 
 def test_the_page_is_what_the_tables_make_of_it(study: ModuleType) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert study.study_tables.filled(text, study.study_tables.tables(DOCS / "study")) == text
+    assert study.tables.filled(text, study.tables.tables(STUDY)) == text
 
 
 def test_every_figure_and_link_is_there() -> None:
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", PAGE.read_text(encoding="utf-8"))
     assert len([target for target in targets if target.endswith(".png")]) == 4
-    assert [target for target in targets if not (DOCS / target).exists()] == []
+    assert [target for target in targets if not (STUDY / target).exists()] == []
 
 
 def test_every_part_that_the_script_makes_is_in_the_tables(study: ModuleType) -> None:
-    runs = pd.read_csv(DOCS / "study" / "runs.csv")
+    runs = pd.read_csv(STUDY / "runs.csv")
     for data, group in runs.groupby("data"):
-        assert group["part"].tolist() == [*study.study_tables.COUNTED, *study.study_tables.CURVES], data
+        assert group["part"].tolist() == [*study.tables.COUNTED, *study.tables.CURVES], data
     assert runs["data"].nunique() == 2
-    assert set(study.study_tables.COUNTED + study.study_tables.CURVES) == {part.name for part in study.PARTS}
+    assert set(study.tables.COUNTED + study.tables.CURVES) == {part.name for part in study.PARTS}
 
 
 def test_a_study_of_one_label_set_leaves_the_other(study: ModuleType) -> None:
-    claims = pd.read_csv(DOCS / "study" / "claims.csv", keep_default_na=False)
+    claims = pd.read_csv(STUDY / "claims.csv", keep_default_na=False)
     embedded = claims[claims["data"] == "embedded"]
-    pd.testing.assert_frame_equal(study.study_tables.updated(claims, embedded).reset_index(drop=True), claims)
+    pd.testing.assert_frame_equal(study.tables.updated(claims, embedded).reset_index(drop=True), claims)
     photographs = claims[claims["data"] != "embedded"].assign(data="others", verdict="holds")
-    found = study.study_tables.updated(claims, photographs)
+    found = study.tables.updated(claims, photographs)
     assert found["data"].tolist() == ["embedded"] * len(embedded) + ["others"] * len(photographs)
 
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from data_prep.broden import open_broden
-from data_prep.formats import NO_CONCEPT, BadImageError, Concept, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import NO_CONCEPT, BadImageError, Concept
 
 CONCEPTS = [
     Concept(1, "red-c", "color"),

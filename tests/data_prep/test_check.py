@@ -12,8 +12,8 @@ from PIL import Image, features
 from data_prep import cli, mini_broden
 from data_prep.broden import open_broden
 from data_prep.broden_check import check_broden
+from data_prep.common.errors import UserError
 from data_prep.findings import Finding
-from data_prep.formats import UserError
 
 
 def edit(root: Path, file: str, old: str, new: str) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.common.errors import UserError
 from data_prep.decathlon import open_decathlon
 from data_prep.decathlon_tar import Tar
-from data_prep.formats import BadImageError, UserError
+from data_prep.formats import BadImageError
 
 
 def edit(root: Path, file: str, change: Callable[[dict], object]) -> None:

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from data_prep import cli
+from data_prep.common.errors import UserError
 from data_prep.decathlon_check import check_decathlon, measure
 from data_prep.findings import Finding
-from data_prep.formats import UserError
 
 
 def change(root: Path, file: str, old: str, new: str) -> None:

@@ -16,11 +16,11 @@ import pytest
 from decathlon_files import png, write_tar
 
 from data_prep import cli, download
+from data_prep.common.errors import UserError
 from data_prep.decathlon import open_decathlon
 from data_prep.decathlon_tables import OFFICIAL_ORDER
 from data_prep.download import ANNOTATIONS, IMAGES, Archive
 from data_prep.fetch import fetch
-from data_prep.formats import UserError
 
 
 class Server(http.server.ThreadingHTTPServer):

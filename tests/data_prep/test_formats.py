@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_prep.formats import ImageLabels, UserError, decode_label_map, encode_label_map
+from data_prep.common.errors import UserError
+from data_prep.formats import ImageLabels, decode_label_map, encode_label_map
 
 
 def test_every_number_survives_the_round_trip():

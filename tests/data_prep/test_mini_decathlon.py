@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from data_prep import mini_decathlon
+from data_prep.common.errors import UserError
 from data_prep.decathlon import open_decathlon
 from data_prep.decathlon_check import check_decathlon
 from data_prep.decathlon_tables import DOMAIN_NUMBERS, OFFICIAL_ORDER
-from data_prep.formats import UserError
 
 
 def test_it_passes_its_own_check(drawn_decathlon):

@@ -19,12 +19,13 @@ import torch
 from brute_force import Reference
 from torch import Tensor, nn
 
+from data_prep.common.terminal import Progress
 from data_prep.formats import ImageLabels, LabelledImages
-from dissect.comparison import category_numbers
-from dissect.engine import Dissection, Execution, Progress, dissect
+from dissect.engine import Dissection, Execution, dissect
 from dissect.images import read_image
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
+from dissect.parallel_tally import category_numbers
 from dissect.scores import best_concepts, intersection_over_union
 from dissect.settings import Settings
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from command_line import stored
 
-from dissect import comparison
+from dissect import parallel_tally as comparison
 
 INTERRUPTED = "interrupted: the same command goes on from here.\n"
 
@@ -46,9 +46,9 @@ def test_ctrl_c_and_on_again(run, sixty: Path, out: Path, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         if stage in ("first tally", "tally"):
             call = 1 if stage == "first tally" else 4
-            patch.setattr(comparison.Comparison, "add", once(comparison.Comparison.add, press, call))
+            patch.setattr(comparison.ParallelTally, "add", once(comparison.ParallelTally.add, press, call))
         elif stage == "tables":
-            patch.setattr("dissect.tables.write_tables", press)
+            patch.setattr("dissect.unit_tables.write_tables", press)
         elif stage == "report":
             patch.setattr("reports.page.write_report", press)
         said = run(*options, data=sixty, network=factory)

@@ -18,13 +18,14 @@ from numba.core.dispatcher import Dispatcher
 
 import dissect
 from data_prep.broden import Broden, open_broden
-from data_prep.formats import ImageLabels, UserError
-from dissect.comparison import category_numbers
+from data_prep.common.errors import UserError
+from data_prep.formats import ImageLabels
 from dissect.layers import list_layers, select_layers
-from dissect.run_store import Strongest
+from dissect.parallel_tally import category_numbers
+from dissect.run_store import StrongestMasks
 from dissect.settings import Settings
-from dissect.tables import counts_arrays, unit_table
 from dissect.tally import Tally, flatten
+from dissect.unit_tables import counts_arrays, unit_table
 from dissect.upsample import receptive_field_axis
 
 N_IMAGES = 60
@@ -285,7 +286,7 @@ def test_the_table_of_units(maps, data, reference, tmp_path):
 
 def test_strongest_images_and_their_masks(maps, root, data, reference, tmp_path):
     """The masks that a report draws are those that were counted."""
-    strongest = Strongest(**engine(maps, data, tmp_path, settings=Settings(n_strongest=5)).strongest.arrays())
+    strongest = StrongestMasks(**engine(maps, data, tmp_path, settings=Settings(n_strongest=5)).strongest.arrays())
     images = brute_force.read_broden(root).images
     every = [layer[:, u] for layer in maps.values() for u in range(layer.shape[1])]
     for row, (unit_maps, threshold) in enumerate(zip(every, reference.thresholds, strict=True)):

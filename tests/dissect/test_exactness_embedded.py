@@ -12,7 +12,7 @@ from data_prep.broden import open_broden
 from dissect.layers import list_layers, select_layers
 from dissect.models import Network
 from dissect.settings import Settings
-from mdl.resnet26 import separable_resnet26
+from mdl.networks.resnet26 import separable_resnet26
 
 BATCH_SIZE = 32
 """Of the engine and of the plain forward pass alike: a convolution library may round differently for another one."""

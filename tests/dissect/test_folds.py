@@ -13,7 +13,7 @@ from brute_force import brute_force, read_broden
 from comparing import engine
 
 from data_prep.broden import open_broden
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from dissect.folds import image_folds
 from dissect.run_store import open_run
 from dissect.settings import Settings

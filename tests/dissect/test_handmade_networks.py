@@ -15,10 +15,11 @@ from comparing import engine
 from torch import nn
 
 from data_prep.broden import open_broden
-from data_prep.formats import NO_CONCEPT, ImageLabels, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import NO_CONCEPT, ImageLabels
 from dissect.engine import Execution
 from dissect.models import Network
-from dissect.run import run
+from dissect.pipeline import run
 from dissect.run_store import Run, open_run
 from dissect.settings import Settings
 from dissect.tally import Tally, flatten

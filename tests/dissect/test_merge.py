@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from brute_force import quantile
 
-from data_prep.formats import NO_CONCEPT, ImageLabels, UserError
+from data_prep.common.errors import UserError
+from data_prep.formats import NO_CONCEPT, ImageLabels
 from dissect.strongest import StrongestImages
 from dissect.tally import Tally, flatten
 from dissect.thresholds import UpperTail

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dissect.observe import TapError
 from dissect.receptive_field import receptive_fields
 from dissect.tally import positions_above
+from dissect.taps import TapError
 from dissect.upsample import Geometry, half_pixel_axis, receptive_field_axis
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,7 @@ import pytest
 from command_line import sentence
 
 from dissect.run_store import open_run
-from mdl.shipped import shipped
+from mdl.shipped.reader import shipped
 
 
 @pytest.fixture

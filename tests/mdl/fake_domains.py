@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 
 
 class FakeImages:

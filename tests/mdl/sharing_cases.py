@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from mdl.domains import MultiDomainNetwork
-from mdl.resnet26 import plain_resnet26, separable_resnet26
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import plain_resnet26, separable_resnet26
 
 BUILDERS = {"separable": separable_resnet26, "plain": plain_resnet26}
 BN = r"(stem\.bn|end\.bn|stage\d\.\d\.bn\d)\.(weight|bias)"

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from mdl.checkpoint import save_body, save_domain
-from mdl.domains import MultiDomainNetwork
-from mdl.recipe import load_recipe
-from mdl.resnet26 import ResNet26, separable_resnet26
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import ResNet26, separable_resnet26
+from mdl.networks.weight_files import save_body, save_domain
 from mdl.results import Cost, Result, write_result
-from mdl.shipping import RUNS
+from mdl.shipped.make import RUNS
+from mdl.training.recipe import load_recipe
 
 WIDTH, N_CLASSES, SIZE = 2, 3, (16, 16)
 NORMALISATION = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}

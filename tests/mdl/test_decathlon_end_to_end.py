@@ -11,8 +11,8 @@ from sharing_cases import one_thread  # noqa: F401
 from tiny_decathlon import CLASSES, COMMON, ROW, run, write_decathlon
 
 from mdl.closed_form import method_rows
-from mdl.kept import evaluate_kept, open_kept
 from mdl.results import ParameterRow, read_result, read_results
+from mdl.training.finished import evaluate_kept, open_kept
 
 SYSTEMS = {
     "individual": ("individual",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from mdl.closed_form import (
     REGIONS,
     backbone_multiply_adds,
@@ -16,7 +16,10 @@ from mdl.closed_form import (
     method_rows,
     system_multiply_adds,
 )
-from mdl.ledger import (
+from mdl.networks.resnet26 import multiply_adds, parameter_counts, plain_resnet26, separable_resnet26
+from mdl.published import OFFICIAL, PAPER_ROWS
+from mdl.results import PARAMETER_KINDS, ParameterRow
+from mdl.scoring.ledger import (
     BARE,
     NOT_COUNTED_HERE,
     UNITS,
@@ -33,9 +36,6 @@ from mdl.ledger import (
     storage_bytes,
     unit_parameters,
 )
-from mdl.paper import OFFICIAL, PAPER_ROWS
-from mdl.resnet26 import multiply_adds, parameter_counts, plain_resnet26, separable_resnet26
-from mdl.results import PARAMETER_KINDS, ParameterRow
 
 BUILD = {"separable": separable_resnet26, "plain": plain_resnet26}
 
@@ -99,8 +99,8 @@ METHODS = (
 @pytest.mark.parametrize(("system", "method", "options"), METHODS, ids=[m[0] for m in METHODS])
 def test_methods_agree_with_networks(system, method, options):
     """What a domain owns, and the whole set of domains, counted on the very modules."""
-    from mdl.domains import MultiDomainNetwork
-    from mdl.sharing import METHODS as KNOWN
+    from mdl.networks.multi_domain import MultiDomainNetwork
+    from mdl.networks.sharing import METHODS as KNOWN
 
     width = 8
     body = BUILD[KNOWN[method].published_on](3, width)
@@ -206,7 +206,7 @@ def test_multiply_adds_of_methods():
 
 
 def test_adapters_multiply_adds_agree_with_networks():
-    from mdl.domains import MultiDomainNetwork
+    from mdl.networks.multi_domain import MultiDomainNetwork
 
     for system in ("series-adapters", "parallel-adapters"):
         net = MultiDomainNetwork(plain_resnet26(None, 8), system)
@@ -216,7 +216,7 @@ def test_adapters_multiply_adds_agree_with_networks():
 
 @pytest.mark.parametrize("region", REGIONS)
 def test_gates_multiply_adds_agree_with_networks(region):
-    from mdl.domains import MultiDomainNetwork
+    from mdl.networks.multi_domain import MultiDomainNetwork
 
     sources = MultiDomainNetwork(separable_resnet26(3, 8), "pointwise-sharing", base_domain="imagenet12")
     for name in ("dtd", "svhn"):

@@ -99,8 +99,8 @@ def test_export_is_an_ordinary_network(here: Path, capsys: pytest.CaptureFixture
     import torch
     from safetensors.torch import load_file
 
-    from mdl.kept import open_kept
-    from mdl.resnet26 import separable_resnet26
+    from mdl.networks.resnet26 import separable_resnet26
+    from mdl.training.finished import open_kept
 
     assert run("export", str(ROW / "pointwise-sharing/dtd"), "--out", "dtd.safetensors") == 0
     assert "mdl:separable,width=2,classes=3 --weights dtd.safetensors" in capsys.readouterr().out

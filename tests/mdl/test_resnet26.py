@@ -11,9 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from mdl import cli
-from mdl.resnet26 import initialise, layer_table, multiply_adds, parameter_counts, plain_resnet26, separable_resnet26
+from mdl.networks.resnet26 import (
+    initialise,
+    layer_table,
+    multiply_adds,
+    parameter_counts,
+    plain_resnet26,
+    separable_resnet26,
+)
 
 SEPARABLE_TOTALS = {
     1000: 3_169_667, 100: 2_707_967, 2: 2_657_693, 47: 2_680_778, 43: 2_678_726,
@@ -352,7 +359,7 @@ def test_an_interrupt_ends_with_status_130(monkeypatch):
     def interrupted(network):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mdl.resnet26.layer_table", interrupted)
+    monkeypatch.setattr("mdl.networks.resnet26.layer_table", interrupted)
     with pytest.raises(SystemExit) as done:
         cli.main(["layers"])
     assert done.value.code == 130

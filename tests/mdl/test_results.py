@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from data_prep.common.files import write_json
 from mdl.results import (
     DONE_FILE,
     RESULT_FILE,
@@ -18,7 +19,6 @@ from mdl.results import (
     read_result,
     read_results,
     unfinished,
-    write_json,
     write_predictions,
     write_result,
 )

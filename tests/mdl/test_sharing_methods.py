@@ -7,12 +7,12 @@ import torch
 from sharing_cases import BUILDERS, CASES, Case, body, images, network, one_thread, snapshot, train  # noqa: F401
 from torch import nn
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from dissect.layers import list_layers
-from mdl.checkpoint import load_body, load_domain, save_body, save_domain
-from mdl.domains import MultiDomainNetwork
-from mdl.resnet26 import layer_table
-from mdl.sharing import METHODS, sharing_method
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import layer_table
+from mdl.networks.sharing import METHODS, sharing_method
+from mdl.networks.weight_files import load_body, load_domain, save_body, save_domain
 
 each_method = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
 

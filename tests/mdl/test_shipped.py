@@ -15,17 +15,17 @@ import pytest
 import torch
 from shipping_runs import N_CLASSES, NORMALISATION, SIZE, a_body, write_run, write_runs
 
+from data_prep.common.errors import UserError
 from data_prep.decathlon import open_decathlon
-from data_prep.formats import UserError
-from mdl import shipping
-from mdl.checkpoint import read_meta
-from mdl.data import Normalisation, decode
-from mdl.decathlon_score import wilson
-from mdl.recipe import Plan
-from mdl.resnet26 import layer_table
-from mdl.shipped import WEIGHTS, Shipped, file_hash, load_shipped, shipped
-from mdl.shipping import RUNS, ship
-from mdl.train import evaluate
+from mdl.networks.resnet26 import layer_table
+from mdl.networks.weight_files import read_meta
+from mdl.scoring.score import wilson
+from mdl.shipped import make as shipping
+from mdl.shipped.make import RUNS, ship
+from mdl.shipped.reader import WEIGHTS, Shipped, file_hash, load_shipped, shipped
+from mdl.training.feed import Normalisation, decode
+from mdl.training.loop import evaluate
+from mdl.training.recipe import Plan
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -177,7 +177,7 @@ def test_damaged_folders(weights: Path, fault: str) -> None:
         load_shipped("dtd", weights)
     sentence = str(refused.value)
     assert words in sentence and "\n" not in sentence
-    assert sentence.endswith("or write its weights anew with `python docs/ship_weights.py RUNS`.")
+    assert sentence.endswith("or write its weights anew with `python -m mdl.shipped RUNS`.")
 
 
 def test_other_networks_load_beside_a_damaged_one(weights: Path) -> None:
@@ -252,7 +252,7 @@ def test_an_installed_wheel_has_the_data_files() -> None:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
     }
-    assert {f"mdl/weights/{name}" for name in ("weights.json", "CARD.md", "imagenet12.safetensors")} < files
+    assert {f"mdl/shipped/weights/{name}" for name in ("weights.json", "CARD.md", "imagenet12.safetensors")} < files
     assert sorted(f for f in files if not any(fnmatch.fnmatchcase(f, pattern) for pattern in patterns)) == []
 
 

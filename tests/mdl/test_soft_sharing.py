@@ -9,11 +9,11 @@ import torch
 from sharing_cases import BN, BUILDERS, body, images, one_thread, perturb, snapshot, train  # noqa: F401
 from torch import nn
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from dissect.layers import list_layers
-from mdl.checkpoint import load_domain, save_domain
-from mdl.domains import MultiDomainNetwork
-from mdl.resnet26 import layer_table, separable_resnet26
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import layer_table, separable_resnet26
+from mdl.networks.weight_files import load_domain, save_domain
 
 NUMBERS = {"early": range(1, 10), "middle": range(10, 18), "late": range(18, 26), "all": range(1, 26)}
 GATE = r"(stem\.conv|stage\d\.\d\.conv\d)\.depthwise\.gate\.(0|2)\.(weight|bias)"

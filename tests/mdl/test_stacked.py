@@ -10,9 +10,9 @@ import pytest
 import torch
 from sharing_cases import Case, body, images, network, one_thread, perturb  # noqa: F401
 
-from data_prep.formats import UserError
-from mdl.domains import MultiDomainNetwork
-from mdl.stacked import StackedDomains
+from data_prep.common.errors import UserError
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.stacked import StackedDomains
 
 NAMES = ("dtd", "svhn", "ucf101")
 METHODS = ("pointwise-sharing", "depthwise-sharing", "classifier", "classifier+bn", "individual")

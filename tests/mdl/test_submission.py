@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.formats import UserError
-from mdl import submission
-from mdl.decathlon_score import points
-from mdl.paper import OFFICIAL
-from mdl.submission import (
+from data_prep.common.errors import UserError
+from mdl.published import OFFICIAL
+from mdl.scoring import submission
+from mdl.scoring.score import points
+from mdl.scoring.submission import (
     SubmissionError,
     category_id,
     read_official_labels,

@@ -11,14 +11,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from mdl.closed_form import PUBLISHED_CLASSES, method_rows
-from mdl.decathlon_score import decathlon_score, points
-from mdl.ledger import ledger_ratio
-from mdl.paper import DOMAINS, OFFICIAL, PAPER_ROWS
-from mdl.rendering import Column, Table
+from mdl.published import DOMAINS, OFFICIAL, PAPER_ROWS
 from mdl.results import Cost, ParameterRow, Result, read_results, write_result
-from mdl.tables import by_system, joint_rows, table1, table2, table3, to_csv, to_html, to_markdown, to_terminal
+from mdl.scoring.ledger import ledger_ratio
+from mdl.scoring.rendering import Column, Table
+from mdl.scoring.score import decathlon_score, points
+from mdl.scoring.tables import by_system, joint_rows, table1, table2, table3, to_csv, to_html, to_markdown, to_terminal
 
 
 def result(domain, system="pointwise-sharing", n_correct=30, **values):
@@ -232,5 +232,5 @@ def test_a_narrow_terminal_cuts_no_number():
 
 def test_no_torch():
     """Scores and tables answer at once, on a machine without torch too."""
-    code = "import mdl.tables, mdl.submission, sys; sys.exit('torch' in sys.modules)"
+    code = "import mdl.scoring.tables, mdl.scoring.submission, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,14 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dissect.run_store import (
-    CONCEPT_COLUMNS,
-    UNIT_CATEGORY_COLUMNS,
-    UNIT_COLUMNS,
-    write_arrays,
-    write_json,
-    write_table,
-)
+from data_prep.common.files import write_json
+from dissect.run_store import CONCEPT_COLUMNS, UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, write_arrays, write_table
 from reports.page import write_report
 
 CATEGORIES = ["color", "object", "part", "material", "scene", "texture"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import make_run
 
-from data_prep.formats import UserError
+from data_prep.common.errors import UserError
 from dissect.run_store import REPLICATE_COLUMNS, UNIT_COLUMNS, open_run, write_table
 from reports.claims import CLAIMS, count_table, verdicts
 from reports.page import write_report

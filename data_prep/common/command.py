@@ -1,0 +1,144 @@
+"""The one `main` of the three commands: parse, run, and say in one sentence what went wrong.
+
+    TOOL = Tool("dissect", "Which concepts do the units detect?", {"run": run}, {"run": "dissect run --layers 18"})
+    main(TOOL)                                # exits: 0 done, 2 something the user can fix, 130 interrupted
+
+A command is a function whose parameters are its options (`tyro` reads names, types, defaults and docstring); it returns the
+exit status. A `Tool` may hold another one, as `data-prep` holds `data-prep decathlon`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from functools import partial, wraps
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from typing import NoReturn
+
+from data_prep.common.errors import UserError
+
+Command = Callable[..., int]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """prog: as the user types it. commands: by name, in the order of the help. examples: a line to paste for each command.
+    interrupted: what a user should know after Ctrl-C."""
+
+    prog: str
+    description: str
+    commands: Mapping[str, Command | Tool]
+    examples: Mapping[str, str]
+    interrupted: str = "interrupted: the same command resumes from here."
+
+    def chosen(self, args: Sequence[str]) -> tuple[Tool, list[str]]:
+        """The innermost tool that `args` begin with, and what is left of them."""
+        inner = self.commands.get(args[0]) if args else None
+        return inner.chosen(args[1:]) if isinstance(inner, Tool) else (self, list(args))
+
+
+def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit. Status: that of the command, 2 for something the user can fix, 130 interrupted."""
+    args = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        if args[:1] == ["--version"]:
+            print(f"{tool.prog} {package_version()}")
+            sys.exit(0)
+        tool, args = tool.chosen(args)
+        status = _parse(tool, args)()
+        sys.stdout.flush()
+        sys.exit(status)
+    except UserError as error:
+        sys.exit(_fail(str(error)))
+    except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.exit(_fail(_explain(error)))
+    except UnicodeEncodeError as error:
+        sys.exit(_fail(f"A path has a character that cannot be written ({error.reason}): rename that file or folder."))
+    except MemoryError as error:
+        advice = "ask for less at a time, as with a smaller --batch-size, fewer --workers or fewer layers"
+        sys.exit(_fail(f"The memory of this machine does not suffice ({error or 'no more is left'}): {advice}."))
+    except KeyboardInterrupt:
+        print(tool.interrupted, file=sys.stderr)
+        sys.exit(130)
+
+
+def package_version() -> str:
+    """The version of the installed package; "unknown" where it runs from a folder that was never installed."""
+    try:
+        return version("multidomain-dissection")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _parse(tool: Tool, args: Sequence[str]) -> Command:
+    """The command that `args` ask for, ready to be called. Raises `UserError` where they ask for none."""
+    import tyro
+
+    def later(command: Command) -> Callable[..., Command]:
+        return wraps(command)(lambda *values, **options: partial(command, *values, **options))
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(
+                {name: later(_help_of(command)) for name, command in tool.commands.items()},
+                prog=tool.prog,
+                description=tool.description,
+                args=args,
+            )
+    except SystemExit as done:
+        if not done.code:
+            if {"-h", "--help"} & set(args):
+                print(f"\nexample:\n  {tool.examples.get(args[0], next(iter(tool.examples.values())))}")
+            raise
+    # tyro draws a box: a title, what is wrong and, behind a rule, what was perhaps meant.
+    lines = [line.strip("│╭╮╰╯─ ") for line in said.getvalue().splitlines()]
+    parts = [" ".join(part) for ruled, part in groupby(lines[1:], lambda line: not line.strip("-")) if not ruled]
+    wrong = parts[0].rstrip(".") if parts else "The command line is not understood"
+    meant = re.search(r"Perhaps you meant:[^-]*(--[a-z-]+)", said.getvalue())
+    command = " ".join([tool.prog, *(name for name in args[:1] if name in tool.commands)])
+    guess = f"did you mean {meant[1]}? " if meant else ""
+    raise UserError(f"{wrong}; {guess}`{command} --help` tells what there is.")
+
+
+def _help_of(command: Command | Tool) -> Command:
+    """A tool inside another, as an entry of the outer one's help: called, it asks for one of its own commands."""
+    if not isinstance(command, Tool):
+        return command
+
+    def missing() -> int:
+        raise UserError(
+            f"{command.prog} needs one of {', '.join(command.commands)}; `{command.prog} --help` tells more."
+        )
+
+    missing.__doc__ = command.description
+    return missing
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _explain(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = error.filename or "the output folder"
+        return f"The disk of {where} is full: free some space and give the same command again to resume."
+    return (
+        f"{error.filename or 'A file'} cannot be used ({error.strerror}): correct that, or choose another with --out."
+    )

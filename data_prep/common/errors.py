@@ -1,0 +1,43 @@
+"""What a user can fix, in one sentence: what, which value, what is allowed, what to do next.
+
+    raise UserError("The quantile level is 2; it must lie strictly between 0 and 1: 0.995 is usual.")
+    choose("method", "pointwise", ["pointwise-sharing", "dan"])      # Unknown method 'pointwise'; known: ...; nearest: ...
+
+Whoever calls the library catches `UserError`; the commands print its sentence and end with status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can fix. The message is one sentence: what, which value, what is allowed, what to do next."""
+
+
+def choose(what: str, value: object, known: Iterable[str]) -> None:
+    """Raises `UserError` unless `value` is one of the `known` names, offering the nearest."""
+    names = list(known)
+    if value not in names:
+        listed = f"known: {', '.join(names)}" if names else "there is none yet"
+        raise UserError(f"Unknown {what} {value!r}; {listed}{nearest(value, names)}.")
+
+
+def nearest(name: object, known: Iterable[str], n: int = 3) -> str:
+    """`nearest("pointwize", names)` is `"; nearest: pointwise"`, to be put behind a sentence; "" where none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n, 0.4)
+    return f"; nearest: {', '.join(near)}" if near else ""
+
+
+def check_number(what: str, value: object, low: float, high: float, advice: str) -> None:
+    """Raises `UserError` unless low <= value < high; `advice` says what to give, as in "0 for none"."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
+        raise UserError(f"{what} {value!r} is not usable; give a number from {low:g} to below {high:g}, {advice}.")
+
+
+def check_range(what: str, value: float, least: float, most: float) -> None:
+    """Raises `UserError` unless least <= value <= most, both included; a value that is not a number is refused."""
+    if not (math.isfinite(value) and least <= value <= most):
+        raise UserError(f"{what} is {value}; it must lie in {least}..{most}.")

@@ -1,0 +1,53 @@
+"""Files that appear under their name whole, or not at all.
+
+    with atomic_write(path) as file:          # binary; `atomic_write(path, "w")` for UTF-8 text
+        file.write(content)
+    write_bytes(path, content)
+    write_json(path, {"n": 1})
+
+A process that is killed while it writes leaves the old file, or none, and at worst a temporary one that begins with a dot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """A new file that takes the place of `path` at the end of the `with` block, if all went well. Makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """`content` as the file `path`."""
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON, letters as they are; a number that is not finite is refused."""
+    write_bytes(path, f"{json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode())
+
+
+def slug(text: str) -> str:
+    """`text` as a part of a file's name: letters, digits, `.` and `_` stay, the rest becomes `_`."""
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in text)

@@ -1,0 +1,70 @@
+"""The masks of every unit on its strongest images, kept for the report exactly as they were counted.
+
+masks = MaskRecorder.of(images, peaks, thresholds)     # of each layer: (U, N), (U, N), (U,)
+masks.draw(layer, image, maps, thresholds, rows, columns)
+write_arrays(path, masks.arrays())                       # what `run_store.StrongestMasks` reads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dissect.candidates import Maps
+from dissect.tally import positions_above
+from dissect.upsample import Axis
+
+
+class MaskRecorder:
+    """image, peak: (U, N), units of all layers one after the other; image is -1 where a unit does not exceed its
+    threshold on that many images."""
+
+    def __init__(self, image: np.ndarray, peak: np.ndarray, first_row: np.ndarray) -> None:
+        self.image, self.peak, self.first_row = image, peak, first_row
+        self._drawn: dict[tuple[int, int], tuple[tuple[int, int], np.ndarray]] = {}
+        flat = image.ravel()
+        self._order = np.argsort(flat, kind="stable")
+        self._sorted = flat[self._order]
+
+    @classmethod
+    def of(
+        cls, images: Sequence[np.ndarray], peaks: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]
+    ) -> MaskRecorder:
+        first_row = np.cumsum([0, *(len(layer) for layer in images)])
+        image, peak = np.concatenate(images), np.concatenate(peaks)
+        image = np.where(peak > np.concatenate(thresholds)[:, None], image, -1).astype(np.int32)
+        return cls(image, np.where(image < 0, np.float32("nan"), peak), first_row)
+
+    def draw(self, layer: int, image: int, maps: Maps, thresholds: np.ndarray, rows: Axis, columns: Axis) -> None:
+        """Keep the masks of those units of a layer that count this image among their strongest. Any order, any thread.
+
+        maps: every map of the layer that passes on this image; thresholds: (n,) theirs.
+        """
+        first, last = np.searchsorted(self._sorted, [image, image + 1])
+        scratch = np.empty(rows.n_pixels * columns.n_pixels, np.int32)
+        for place in self._order[first:last]:
+            row, rank = divmod(int(place), self.image.shape[1])
+            if not self.first_row[layer] <= row < self.first_row[layer + 1]:
+                continue
+            m = int(np.searchsorted(maps.units, row - self.first_row[layer]))
+            mask = np.zeros(scratch.size, np.bool_)
+            mask[scratch[: positions_above(maps.maps[m], float(thresholds[m]), rows, columns, scratch)]] = True
+            self._drawn[row, rank] = ((rows.n_pixels, columns.n_pixels), np.packbits(mask))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The fields of `run_store.StrongestMasks`."""
+        shape = np.zeros((*self.image.shape, 2), np.int32)
+        offset = np.zeros(self.image.shape, np.int64)
+        bits, size = [], 0
+        for (row, rank), (mask_shape, packed) in sorted(self._drawn.items()):
+            shape[row, rank], offset[row, rank] = mask_shape, size
+            bits.append(packed)
+            size += len(packed)
+        return {
+            "image": self.image,
+            "peak": self.peak,
+            "mask_shape": shape,
+            "mask_offset": offset,
+            "mask_bits": np.concatenate(bits) if bits else np.zeros(0, np.uint8),
+        }

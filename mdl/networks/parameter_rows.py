@@ -1,0 +1,84 @@
+"""Which parameters of a network are shared and which are a domain's own, by kind: what a result records.
+
+    rows = parameter_rows(net, "dtd")          # of a domain of a `MultiDomainNetwork`
+    rows = parameter_rows(body, "imagenet12")  # of a network that shares nothing
+
+Names and kinds are those of `mdl.closed_form.method_rows`, so that the two can be compared row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import OPERATORS, ResNet26
+from mdl.networks.sharing.soft_sharing import SoftSharing
+from mdl.results import ParameterRow
+
+
+def parameter_rows(net: MultiDomainNetwork | ResNet26, domain: str) -> tuple[ParameterRow, ...]:
+    """One row for each kind, stored bits and owner, in the order of the network's parameters.
+
+    Soft sharing: filters of other domains that a gate mixes stand in the rows of those domains, not here.
+    """
+    counts: dict[tuple[str, float, str], int] = {}
+    for name, kind, parameter, is_shared in _parameters(net, domain):
+        bits = 32 if isinstance(net, ResNet26) else net.method.stored_bits(name)
+        key = (kind, float(bits), "" if is_shared else domain)
+        counts[key] = counts.get(key, 0) + parameter.numel()
+    return tuple(
+        ParameterRow(f"{owner or 'shared'} {kind}", kind, count, bits, owner)
+        for (kind, bits, owner), count in counts.items()
+    )
+
+
+def _parameters(net: MultiDomainNetwork | ResNet26, domain: str) -> Iterable[tuple[str, str, nn.Parameter, bool]]:
+    """(name, kind, parameter, whether it is shared) of each parameter that the domain's network reads, once."""
+    network = net if isinstance(net, ResNet26) else net.network(domain)
+    shared = set() if isinstance(net, ResNet26) else _shared(net)
+    modules = dict(network.named_modules())
+    for name, parameter in network.named_parameters():
+        if ".of_domains." not in name:
+            yield name, _kind(name, modules[name.rpartition(".")[0]]), parameter, id(parameter) in shared
+
+
+def _shared(net: MultiDomainNetwork) -> set[int]:
+    """The parameters of the body that a further domain reads too; tried out with one that is removed again.
+
+    A domain that is not the body's own says the same by what it reads, so that only the base domain needs the trial.
+    Soft sharing shares what its sources do.
+    """
+    if isinstance(net.method, SoftSharing):
+        return _shared(net.method.sources)
+    of_body = {id(parameter) for name, parameter in net.body.named_parameters() if not name.startswith("head.")}
+    further = [name for name in net.domains if net.domain_parameters(name)]
+    if further:
+        network = net.network(further[0])
+        return {id(p) for name, p in network.named_parameters() if id(p) in of_body and ".of_domains." not in name}
+    active = net.active
+    net.add(TRIAL, 2)
+    try:
+        return _shared(net)
+    finally:
+        net.remove(TRIAL)
+        net.active = active
+
+
+TRIAL = "trial-of-what-is-shared"
+
+
+def _kind(name: str, module: nn.Module) -> str:
+    """One of `mdl.results.PARAMETER_KINDS`."""
+    parts = name.split(".")
+    for kind in ("adapter", "controller", "mask", "gate"):
+        if any(part == kind or part.startswith(f"{kind}_") for part in parts):
+            return kind
+    if isinstance(module, nn.BatchNorm2d):
+        return "bn"
+    if isinstance(module, nn.Linear):
+        return "linear"
+    if parts[-1] == "bias":
+        return "bias"
+    return parts[-2] if parts[-2] in OPERATORS else "other"

@@ -1,0 +1,23 @@
+"""`depthwise-sharing`, the proposal turned round: depthwise filters shared, the 1x1 filters are the domain's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from torch import nn
+
+from mdl.networks.sharing.base import SharingMethod
+
+
+@dataclass(frozen=True)
+class DepthwiseSharing(SharingMethod):
+    """`MultiDomainNetwork(body, "depthwise-sharing")`: a domain has pointwise 1 to 25, batch normalisation and head."""
+
+    name = "depthwise-sharing"
+    published_on = "separable"
+    source = "Guo et al., AAAI 2019, Table 2"
+    refuses = MappingProxyType({"plain": "its dense 3x3 convolutions have no depthwise filters to share"})
+
+    def owns(self, name: str, module: nn.Module) -> bool:
+        return name.endswith(".pointwise") or isinstance(module, nn.BatchNorm2d)

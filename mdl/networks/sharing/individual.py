@@ -1,0 +1,21 @@
+"""`individual`: nothing shared. Every domain is a network of its own that starts from the base network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from mdl.networks.sharing.base import SharingMethod
+
+
+@dataclass(frozen=True)
+class Individual(SharingMethod):
+    """`MultiDomainNetwork(body, "individual")`: everything is the domain's own."""
+
+    name = "individual"
+    published_on = "separable"
+    source = "Guo et al., AAAI 2019, Table 2"
+
+    def owns(self, name: str, module: nn.Module) -> bool:
+        return True

@@ -1,0 +1,59 @@
+"""`parallel-adapters`: beside each dense 3x3 convolution a domain has a 1x1 one, BN(conv(x) + A(x)).
+
+A has the convolution's stride and channels and starts at exactly 0: the paper plugs adapters into a network that was
+pre-trained without them, and at 0 the domain starts as that network, to the bit. A gets a gradient from the first
+step on, because that does not pass through A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from data_prep.common.errors import check_number
+from mdl.networks.resnet26 import ResNet26
+from mdl.networks.sharing.base import SharingMethod
+
+
+@dataclass(frozen=True)
+class ParallelAdapters(SharingMethod):
+    """`MultiDomainNetwork(body, "parallel-adapters", dropout=0.5)`: 25 adapters, batch normalisation and head.
+
+    dropout: probability with which a value of the adapter's input is dropped, in training.
+    """
+
+    name = "parallel-adapters"
+    published_on = "plain"
+    source = "Rebuffi, Bilen and Vedaldi, CVPR 2018"
+    refuses = MappingProxyType(
+        {"separable": "a 1x1 adapter is as large as the pointwise filter beside it (use depthwise-sharing instead)"}
+    )
+
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("Adapter dropout", self.dropout, 0, 1, "0 for none")
+
+    def owns(self, name: str, module: nn.Module) -> bool:
+        return isinstance(module, nn.BatchNorm2d)
+
+    def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
+        for site in network.conv_sites():
+            network.set_submodule(site.name, ParallelAdaptedConv2d(site.module.conv, self.dropout))
+
+
+class ParallelAdaptedConv2d(nn.Module):
+    """(B, C_in, h, w) -> (B, C_out, h / stride, w / stride). The 1x1 filters are the parameter `adapter`."""
+
+    def __init__(self, conv: nn.Conv2d, dropout: float) -> None:
+        super().__init__()
+        self.conv = conv
+        self.dropout = nn.Dropout(dropout)
+        self.adapter = nn.Parameter(torch.zeros(conv.out_channels, conv.in_channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) + conv2d(self.dropout(x), self.adapter, stride=self.conv.stride)

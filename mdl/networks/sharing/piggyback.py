@@ -1,0 +1,114 @@
+"""`piggyback`: a domain switches single weights of the shared filters off; one bit a weight is stored.
+
+Each weight has a real mask m, trained with the gradient of its 0/1 value passed straight through. Binary: a weight is
+kept iff m > 5e-3. Ternary: where m < -5e-3 its sign is turned. All m start at 1e-2, which keeps every weight, so a
+domain starts as the base network. The paper trains the masks with Adam at 1e-4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from data_prep.common.errors import UserError, choose
+from mdl.networks.resnet26 import OPERATORS, ResNet26
+from mdl.networks.sharing.base import SharingMethod, adopt_conv, fold_parts, replace_parts
+
+START = 1e-2
+THRESHOLD = 5e-3
+
+
+@dataclass(frozen=True)
+class Piggyback(SharingMethod):
+    """`MultiDomainNetwork(body, "piggyback", mask="ternary")`: a mask for every convolution, and the head.
+
+    mask: "binary" (0, 1) or "ternary" (-1, 0, 1). train_bn: give the domain its own batch normalisation too.
+    A domain file holds the masks as bits, one a weight (ternary: two); their real values are only in training state.
+    """
+
+    name = "piggyback"
+    published_on = "plain"
+    source = "Mallya, Davis and Lazebnik, ECCV 2018"
+
+    mask: Literal["binary", "ternary"] = "binary"
+    train_bn: bool = False
+
+    def __post_init__(self) -> None:
+        choose("mask", self.mask, ("binary", "ternary"))
+        if not isinstance(self.train_bn, bool):
+            raise UserError(f"train_bn {self.train_bn!r} is not usable; give true or false.")
+
+    def owns(self, name: str, module: nn.Module) -> bool:
+        return self.train_bn and isinstance(module, nn.BatchNorm2d)
+
+    def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
+        replace_parts(network, OPERATORS, lambda conv: MaskedConv2d(conv, self.mask == "ternary"))
+
+    def fold(self, network: ResNet26) -> None:
+        fold_parts(network, MaskedConv2d)
+
+    def pack(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        packed = {}
+        for name, tensor in tensors.items():
+            if _is_mask(name):
+                planes = [tensor > THRESHOLD, tensor < -THRESHOLD][: self._n_planes]
+                bits = np.packbits(torch.stack(planes).cpu().numpy())
+                packed[name + _BITS] = torch.from_numpy(bits)
+            else:
+                packed[name] = tensor
+        return packed
+
+    def unpack(self, stored: dict[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        tensors = {}
+        for name, tensor in stored.items():
+            mask = name.removesuffix(_BITS)
+            if mask == name or mask not in like:
+                tensors[name] = tensor
+                continue
+            shape = (self._n_planes, *like[mask].shape)
+            n_bits = int(np.prod(shape))
+            if tensor.dtype != torch.uint8 or tensor.shape != ((n_bits + 7) // 8,):
+                raise UserError(f"{name} holds {tensor.numel()} bytes where {n_bits} bits are needed: save it again.")
+            planes = torch.from_numpy(np.unpackbits(tensor.numpy(), count=n_bits).reshape(shape)).float()
+            tensors[mask] = START * (planes[0] - planes[1] if self._n_planes == 2 else planes[0])
+        return tensors
+
+    def stored_bits(self, name: str) -> int:
+        return self._n_planes if _is_mask(name) else 32
+
+    @property
+    def _n_planes(self) -> int:
+        return 2 if self.mask == "ternary" else 1
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A convolution with masked filters; `weight` is the shared one, `mask` a real number a weight."""
+
+    def __init__(self, conv: nn.Conv2d, ternary: bool) -> None:
+        adopt_conv(self, conv)
+        self.mask = nn.Parameter(torch.full(conv.weight.shape, START))
+        self.ternary = ternary
+
+    def effective_weight(self) -> Tensor:
+        mask = self.mask
+        kept = (mask > THRESHOLD).to(mask)
+        if self.ternary:
+            kept = kept - (mask < -THRESHOLD).to(mask)
+        straight_through = mask - mask.detach()  # exactly 0, with the gradient of the identity
+        return self.weight * (kept + straight_through)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.effective_weight(), None, self.stride, self.padding, self.dilation, self.groups)
+
+
+_BITS = "_bits"
+
+
+def _is_mask(name: str) -> bool:
+    return name.endswith(".mask")

@@ -1,0 +1,60 @@
+"""`series-adapters`: after each dense 3x3 convolution y = conv(x), a domain adds z = y + A(BN(y)).
+
+A is a 1x1 convolution of C x C channels. The body gets such adapters too, so that a base network can be pre-trained
+with them, as in the paper; a domain starts from the body's. In a body without them A starts at exactly 0, so that
+z = y and a base network pre-trained without adapters keeps its function to the bit; A still gets a gradient,
+because that does not pass through A.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from mdl.networks.resnet26 import ResNet26
+from mdl.networks.sharing.base import SharingMethod
+
+
+@dataclass(frozen=True)
+class SeriesAdapters(SharingMethod):
+    """`MultiDomainNetwork(body, "series-adapters")`: a domain has 25 adapters, batch normalisation and head."""
+
+    name = "series-adapters"
+    published_on = "plain"
+    source = "Rebuffi, Bilen and Vedaldi, NIPS 2017"
+    refuses = MappingProxyType(
+        {"separable": "a 1x1 adapter is as large as the pointwise filter it follows (use depthwise-sharing instead)"}
+    )
+
+    def owns(self, name: str, module: nn.Module) -> bool:
+        return isinstance(module, SeriesAdaptedConv2d | nn.BatchNorm2d)
+
+    @staticmethod
+    def prepare(body: ResNet26) -> None:
+        for site in body.conv_sites():
+            if not isinstance(site.module, SeriesAdaptedConv2d):
+                body.set_submodule(site.name, SeriesAdaptedConv2d(site.module.conv))
+
+    @staticmethod
+    def is_prepared(body: ResNet26) -> bool:
+        return all(isinstance(site.module, SeriesAdaptedConv2d) for site in body.conv_sites())
+
+
+class SeriesAdaptedConv2d(nn.Module):
+    """(B, C_in, h, w) -> (B, C_out, h / stride, w / stride). The 1x1 filters are the parameter `adapter`."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        channels, weight = conv.out_channels, conv.weight
+        self.conv = conv
+        self.bn = nn.BatchNorm2d(channels, device=weight.device, dtype=weight.dtype)
+        self.adapter = nn.Parameter(torch.zeros(channels, channels, 1, 1, device=weight.device, dtype=weight.dtype))
+        self.train(conv.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y + conv2d(self.bn(y), self.adapter)

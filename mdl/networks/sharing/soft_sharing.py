@@ -1,0 +1,148 @@
+"""`soft-sharing`: for every image a gate mixes the depthwise filters that all domains have learned.
+
+    sources = MultiDomainNetwork(body, "pointwise-sharing", ...)       # with all its domains trained
+    soft = MultiDomainNetwork(body, "soft-sharing", sources=sources, region="late")
+    soft.add("dtd", n_classes=47)                                      # one of the sources' domains
+
+Equations 8 and 9: a gate per separable convolution and image, global average pool of its input (C channels), then
+Linear(C, C // 4 + 1), ReLU, Linear(., D), softmax; the D shares weigh the D domains' depthwise filters. Because a
+convolution is linear in its filter, the filters are mixed, not the D results. All filters stay frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from data_prep.common.errors import UserError, choose
+from mdl.networks.resnet26 import ResNet26, initialise
+from mdl.networks.sharing.base import SharingMethod, adopt_conv, sharing_copy
+
+if TYPE_CHECKING:
+    from mdl.networks.multi_domain import MultiDomainNetwork
+
+REGIONS = {"early": range(1, 10), "middle": range(10, 18), "late": range(18, 26), "all": range(1, 26)}
+"""Numbers of the gated convolutions: the stem and stage 1, stage 2, stage 3 (our reading of the paper's Figure 2)."""
+
+OPTIONS = {"region": tuple(REGIONS), "train": ("gate", "released")}
+"""What can be chosen besides the sources."""
+
+
+@dataclass(frozen=True)
+class SoftSharing(SharingMethod):
+    """`MultiDomainNetwork(body, "soft-sharing", sources=sources, region="all", train="released")`.
+
+    sources: a `MultiDomainNetwork` over the same body, with method pointwise-sharing and at least two domains. It is
+    shared, not copied: do not train it meanwhile, and move both to a device.
+    region: "early", "middle", "late" or "all". train: "gate" trains the gates alone, as the paper says; "released"
+    trains batch normalisation, pointwise 25 and the head with them, as the authors' code does.
+    """
+
+    name = "soft-sharing"
+    published_on = "separable"
+    source = "Guo et al., AAAI 2019, Equations 8 and 9, Table 3"
+    refuses = MappingProxyType({"plain": "its dense 3x3 convolutions have no depthwise filters to mix"})
+
+    sources: MultiDomainNetwork | None = None
+    region: Literal["early", "middle", "late", "all"] = "late"
+    train: Literal["gate", "released"] = "gate"
+    _trained: dict[str, ResNet26] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.check_options({"region": self.region, "train": self.train})
+        method = getattr(getattr(self.sources, "method", None), "name", None)
+        if method != "pointwise-sharing" or len(self.sources.domains) < 2:
+            raise UserError(
+                f"Soft sharing mixes the filters of trained domains, and got {_described(self.sources)}; give "
+                f"`sources`, a MultiDomainNetwork with method pointwise-sharing and at least two domains."
+            )
+        self._trained.update({name: self.sources.network(name) for name in self.sources.domains})
+
+    @staticmethod
+    def check_options(options: Mapping[str, object]) -> None:
+        """Raises `UserError` for options, the sources aside, that cannot be; needs nothing trained."""
+        for option, value in options.items():
+            choose("option of soft-sharing", option, OPTIONS)
+            choose(option, value, OPTIONS[option])
+
+    def owns(self, name: str, module: nn.Module) -> bool:
+        own_name = name in ("head", "stage3.3.conv2.pointwise")
+        return self.train == "released" and (own_name or isinstance(module, nn.BatchNorm2d))
+
+    def check_backbone(self, body: ResNet26) -> None:
+        super().check_backbone(body)
+        if body is not self.sources.body:
+            raise UserError("Soft sharing got a body that is not that of its `sources`; give `sources.body`.")
+
+    def shared(self, body: ResNet26) -> Iterable[nn.Module]:
+        return (body, *self._trained.values())
+
+    def network(
+        self, body: ResNet26, domain: str, n_classes: int, dropout: float, generator: torch.Generator
+    ) -> ResNet26:
+        choose("domain of the sources", domain, self._trained)
+        source = self._trained[domain]
+        if n_classes != source.head.out_features:
+            raise UserError(
+                f"Domain {domain!r} has {source.head.out_features} classes in the sources, not {n_classes}; "
+                f"give their number, since soft sharing keeps the trained head."
+            )
+        network = sharing_copy(source, self.owns)
+        network.dropout = nn.Dropout(dropout)
+        weight = next(body.parameters())
+        sites = [list(trained.conv_sites()) for trained in self._trained.values()]
+        for site, *of_domains in zip(network.conv_sites(), *sites, strict=True):
+            if site.number in REGIONS[self.region]:
+                filters = [other.module.depthwise for other in of_domains]
+                gate = Gate(site.module.depthwise.in_channels, len(filters), generator)
+                gated = GatedDepthwise(site.module.depthwise, filters, gate.to(weight.device, weight.dtype))
+                site.module.depthwise = gated
+        return network
+
+    def options(self) -> dict[str, object]:
+        return {"sources": list(self._trained), "region": self.region, "train": self.train}
+
+
+class Gate(nn.Sequential):
+    """(B, C) pooled input -> (B, D) shares that add up to 1."""
+
+    def __init__(self, channels: int, n_domains: int, generator: torch.Generator) -> None:
+        n_hidden = channels // 4 + 1
+        squeeze = nn.utils.skip_init(nn.Linear, channels, n_hidden)
+        spread = nn.utils.skip_init(nn.Linear, n_hidden, n_domains)
+        super().__init__(squeeze, nn.ReLU(), spread, nn.Softmax(dim=1))
+        initialise(self, generator)
+
+
+class GatedDepthwise(nn.Conv2d):
+    """A depthwise convolution whose filters are mixed for every image: (B, C, h, w) -> (B, C, h / stride, w / stride).
+
+    own: the domain's own filters, which are among those `of_domains`; they stand as `weight`.
+    """
+
+    def __init__(self, own: nn.Conv2d, of_domains: Sequence[nn.Conv2d], gate: Gate) -> None:
+        adopt_conv(self, own)
+        self.of_domains = nn.ModuleList(of_domains)
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        n_images, channels, height, width = x.shape
+        filters = torch.stack([conv.weight for conv in self.of_domains])  # (D, C, 1, 3, 3)
+        shares = self.gate(x.mean(dim=(2, 3)))
+        mixed = (shares @ filters.flatten(1)).view(n_images * channels, 1, 3, 3)
+        images_as_channels = x.reshape(1, n_images * channels, height, width)
+        y = conv2d(images_as_channels, mixed, stride=self.stride, padding=self.padding, groups=n_images * channels)
+        return y.view(n_images, channels, *y.shape[2:])
+
+
+def _described(sources: object) -> str:
+    method = getattr(getattr(sources, "method", None), "name", None)
+    if method is None:
+        return "none" if sources is None else f"a {type(sources).__name__}"
+    return f"method {method} with {len(sources.domains)} domains"

@@ -1,0 +1,195 @@
+"""Files of a multi-domain network: the shared body once, and each domain in a small file of its own.
+
+    save_body(body, "body.safetensors", meta={"recipe": "paper"})
+    save_domain(net, "dtd", "dtd.safetensors")
+    net = MultiDomainNetwork(load_body("body.safetensors"), "pointwise-sharing")
+    load_domain(net, "dtd.safetensors")            # "dtd"
+
+A domain file holds the domain's own tensors only, and a hash of what the domain reads of the shared ones: on another
+body it is refused. Files are safetensors with JSON in their metadata, written whole or not at all, and carry a hash of
+their own tensors, so that a damaged one is refused too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from data_prep.common.errors import UserError
+from data_prep.common.files import write_bytes
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
+from mdl.networks.sharing import METHODS
+from mdl.networks.sharing.base import backbone
+
+FORMAT_VERSION = 1
+_KEY = "mdl"
+
+
+class CheckpointError(UserError):
+    """The file is not what the caller takes it for: damaged, of another kind, or of another body."""
+
+
+def save_body(body: ResNet26, path: str | Path, meta: Mapping[str, object] | None = None) -> Path:
+    """Write a body, with its head if it has one. `meta` is any JSON; `read_meta` gives it back under "meta"."""
+    prepared = next((name for name, method in METHODS.items() if method.is_prepared(body)), None)
+    header = {
+        "kind": "body",
+        "backbone": backbone(body),
+        "width": body.n_features // 8,
+        "n_classes": None if body.head is None else body.head.out_features,
+        "dropout": body.dropout.p,
+        "prepared_for": prepared,
+        "body_hash": body_hash(body),
+        "meta": dict(meta or {}),
+    }
+    return _write(path, body.state_dict(), header)
+
+
+def load_body(path: str | Path) -> ResNet26:
+    """The body of a file that `save_body` wrote, in evaluation, on the CPU."""
+    header, tensors = _read(path, "body")
+    build = {"separable": separable_resnet26, "plain": plain_resnet26}
+    try:
+        with torch.device("meta"):
+            body = build[header["backbone"]](header["n_classes"], header["width"], header["dropout"])
+            if header["prepared_for"] is not None:
+                METHODS[header["prepared_for"]].prepare(body)
+        body.load_state_dict(tensors, strict=True, assign=True)
+    except (KeyError, TypeError, RuntimeError, UserError) as error:
+        raise CheckpointError(
+            f"{path} describes no body that this version can build ({error}): save it again."
+        ) from error
+    return body.eval()
+
+
+def save_domain(net: MultiDomainNetwork, name: str, path: str | Path, meta: Mapping[str, object] | None = None) -> Path:
+    """Write one domain: its own tensors as the method packs them, the method, its options and the shared hash."""
+    network = net.network(name)
+    own = {key: tensor.detach() for key, tensor in net.domain_state(name).items()}
+    if not own:
+        raise UserError(f"Domain {name!r} is the shared body itself; store it with save_body.")
+    header = {
+        "kind": "domain",
+        "domain": name,
+        "method": net.method.name,
+        "options": net.method.options(),
+        "backbone": backbone(net.body),
+        "width": net.body.n_features // 8,
+        "n_classes": network.head.out_features,
+        "dropout": network.dropout.p,
+        "shared_hash": shared_hash(net),
+        "meta": dict(meta or {}),
+    }
+    return _write(path, net.method.pack(own), header)
+
+
+def load_domain(net: MultiDomainNetwork, path: str | Path) -> str:
+    """Add the domain of a file to `net` and return its name. On an error `net` is as it was.
+
+    Raises `UserError` for a file of another body, method or options, a domain that is there already, a damaged file.
+    """
+    header, tensors = _read(path, "domain")
+    try:
+        name, n_classes, dropout = header["domain"], header["n_classes"], header["dropout"]
+        ours = [net.method.name, json.loads(json.dumps(net.method.options()))]
+        theirs, theirs_hash = [header["method"], header["options"]], header["shared_hash"]
+    except KeyError as error:
+        raise CheckpointError(f"{path} says nothing about {error}: save the domain again.") from error
+    if ours != theirs:
+        raise CheckpointError(
+            f"{path} holds a domain of method {_described(*theirs)}, the network has {_described(*ours)}: "
+            f"build the network with the file's method and options."
+        )
+    if theirs_hash != shared_hash(net):
+        raise CheckpointError(
+            f"{path} holds domain {name!r} of another body (hash {theirs_hash[:12]}, this one's is "
+            f"{shared_hash(net)[:12]}): load the body that the domain was trained on."
+        )
+    active = net.active
+    net.add(name, n_classes, dropout)
+    try:
+        net.load_domain_state(name, net.method.unpack(tensors, net.domain_state(name)))
+    except UserError as error:
+        net.remove(name)
+        net.active = active
+        raise CheckpointError(f"{path}: {error}") from error
+    return name
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """What a body or domain file says of itself; `["kind"]` tells which it is, `["meta"]` is what its writer gave."""
+    return _read(path, None)[0]
+
+
+def body_hash(body: ResNet26) -> str:
+    """A hash of the body's tensors, its head aside: what domains can share of it."""
+    return _hash(_without_head(body.state_dict()).items())
+
+
+def shared_hash(net: MultiDomainNetwork) -> str:
+    """A hash of everything that the domains of `net` read and do not own: the body, for soft sharing its sources too."""
+    shared = list(net.method.shared(net.body))
+    hashes = [_hash(_without_head(module.state_dict()).items()) for module in shared]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _without_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+
+
+def _hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _described(method: str, options: Mapping[str, object]) -> str:
+    listed = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return f"{method} ({listed})" if listed else method
+
+
+def _write(path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, object]) -> Path:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"format": FORMAT_VERSION, **header, "tensor_hash": _hash(tensors.items())}
+    try:
+        content = save(tensors, {_KEY: json.dumps(header)})
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"The metadata of {path} is no JSON ({error}): give numbers, strings, lists and dicts."
+        ) from error
+    write_bytes(Path(path), content)
+    return Path(path)
+
+
+def _read(path: str | Path, kind: str | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no file {path}: check the path.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no whole safetensors file ({error}): copy or save it again.") from error
+    try:
+        header = json.loads(metadata[_KEY])
+        found = (header["format"], header["kind"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} was not written by mdl: give a file of save_body or save_domain.") from error
+    if found[0] != FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format {found[0]!r}; this version reads {FORMAT_VERSION}: save it again.")
+    if kind not in (None, found[1]):
+        raise CheckpointError(f"{path} holds a {found[1]}, not a {kind}: give the {kind}'s file.")
+    if header.get("tensor_hash") != _hash(tensors.items()):
+        raise CheckpointError(f"{path} is damaged: its tensors are not those that were written; copy or save it again.")
+    return header, tensors

@@ -1,0 +1,1 @@
+"""From result folders to scores, ledgers, submissions and tables. No torch."""

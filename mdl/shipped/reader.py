@@ -1,0 +1,147 @@
+"""The trained networks that come with the package: what they are, and the networks themselves.
+
+    shipped()["gtsrb"].accuracy               # facts of every network by name, in a fixed order
+    network, facts = load_shipped("cifar100-individual")      # a `ResNet26` in evaluation, an independent copy
+    with torch.inference_mode():
+        logits = network(images)              # (B, 3, H, W) normalised with facts.mean and facts.std
+
+The folder `weights` beside this module holds `weights.json`, one safetensors file a network (see `mdl.networks.weight_files`) and
+`CARD.md`, which tells data, recipes, accuracies and limits. `mdl.shipped.make` writes it. The base network stands alone; the
+file of any other one holds what its domain owns and is read together with the base's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from data_prep.common.errors import UserError, choose
+from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.resnet26 import ResNet26
+from mdl.networks.weight_files import load_body, load_domain
+
+FORMAT_VERSION = 1
+WEIGHTS = Path(__file__).with_name("weights")
+FACTS_FILE, CARD_FILE = "weights.json", "CARD.md"
+BASE_NAME = "imagenet12"
+"""The network that the others were trained from."""
+
+FULL_WIDTH = 64
+"""Channels of the stem in the paper's network."""
+
+
+class ShippedError(UserError):
+    """A shipped network is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What is known of one network. n_correct of n_test images of the split `split` of its domain were right.
+
+    file: its name in the folder; sha256: of the file. n_parameters: of the whole network, head included. n_train: images
+    of the split(s) `trained_on`. input_size: (H, W) of a test image. mean, std: of red, green and blue in 0..1.
+    recipe: as resolved, see `mdl.training.recipe.Plan`. seconds: of training, on `device`.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    domain: str
+    method: str
+    data: str
+    width: int
+    n_classes: int
+    n_parameters: int
+    split: str
+    n_test: int
+    n_correct: int
+    trained_on: str
+    n_train: int
+    epochs: int
+    seconds: float
+    device: str
+    input_size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    recipe: dict[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images that are right, in [0, 1]."""
+        return self.n_correct / self.n_test
+
+    @property
+    def note(self) -> str:
+        """One sentence for whoever reads a number that was made with the network."""
+        width = "half" if 2 * self.width == FULL_WIDTH else f"{self.width}/{FULL_WIDTH}"
+        return (
+            f"The network {self.name} has {width} the paper's width and was trained on {self.n_train:,} small images of "
+            f"{self.domain}; of {self.n_test:,} {self.split} images in {self.n_classes} classes it gets "
+            f"{self.accuracy:.1%} right: see mdl/shipped/weights/{CARD_FILE}."
+        )
+
+
+def shipped(folder: Path = WEIGHTS) -> dict[str, Shipped]:
+    """The facts of every network by its name, the base first. Raises `ShippedError` where they cannot be read."""
+    path = folder / FACTS_FILE
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        if listed["format"] != FORMAT_VERSION:
+            raise ValueError(f"its format is {listed['format']!r}, this version reads {FORMAT_VERSION}")
+        found = [_as_facts(values) for values in listed["networks"]]
+    except FileNotFoundError:
+        raise ShippedError(f"The trained networks are not there, {path} is missing: {_REMEDY}.") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ShippedError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
+    return {facts.name: facts for facts in found}
+
+
+def load_shipped(name: str, folder: Path = WEIGHTS) -> tuple[ResNet26, Shipped]:
+    """`load_shipped("gtsrb")`: the network, in evaluation, on the CPU, and its facts.
+
+    Raises `ShippedError` for a file that is missing or not the one that was shipped, `UserError` for an unknown name.
+    """
+    known = shipped(folder)
+    choose("shipped network", name, known)
+    choose("shipped network", BASE_NAME, known)
+    for needed in {BASE_NAME, name}:
+        check_file(folder / known[needed].file, known[needed].sha256)
+    facts = known[name]
+    body = load_body(folder / known[BASE_NAME].file)
+    return body if name == BASE_NAME else domain_network(body, facts.method, folder / facts.file), facts
+
+
+def file_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raises `ShippedError` unless the file is there and has this hash."""
+    try:
+        found = file_hash(path.read_bytes())
+    except OSError as error:
+        raise ShippedError(f"The weights {path} cannot be read ({error.strerror}): {_REMEDY}.") from error
+    if found != sha256:
+        raise ShippedError(
+            f"The weights {path} have the sha256 {found[:12]}..., those shipped {sha256[:12]}...: {_REMEDY}."
+        )
+
+
+def domain_network(body: ResNet26, method: str, path: Path) -> ResNet26:
+    """The network of a domain file over the base that it was trained from; raises `UserError` for another one."""
+    net = MultiDomainNetwork(body, method)
+    return net.export(load_domain(net, path))
+
+
+def _as_facts(values: dict[str, Any]) -> Shipped:
+    names = {f.name for f in fields(Shipped)}
+    if values.keys() != names:
+        raise KeyError(f"an entry lacks or has too much of {sorted(values.keys() ^ names)}")
+    tuples = {key: tuple(values[key]) for key in ("input_size", "mean", "std")}
+    return Shipped(**{**values, **tuples})
+
+
+_REMEDY = "install the package again, or write its weights anew with `python -m mdl.shipped RUNS`"

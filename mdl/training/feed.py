@@ -1,0 +1,290 @@
+"""Images of one domain as training reads them: decoded once, cropped anew each epoch, normalised on the fly.
+
+    rules = input_rules("gtsrb", resize=72, crop=64)
+    pictures = decode(data_set.split("gtsrb", "train"), rules, cache=Path("cache"))
+    for pixels, numbers in shuffled_batches(pictures, rules, batch_size=128, seed=0, epoch=3):
+        images, labels = to_input(pixels, normalisation), pictures.labels[numbers]    # (B, 3, H, W) float; (B,)
+
+Which images form a batch, where each is cropped and whether it is flipped are functions of (seed, epoch, number of the
+image) alone. Nothing is drawn from an iterator's state, so that training taken up after any epoch sees the very
+pixels that it would have seen without the interruption.
+
+Sizes are in pixels. Rules per domain: the published code of Guo et al. 2019 (Resize 72, crop 64); flips: Rebuffi et
+al. 2018, off by default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data_prep.common.errors import UserError
+from data_prep.formats import ClassifiedImages
+from mdl.published import MINI_PREFIX
+
+CENTRE_CROPPED = ("gtsrb", "omniglot", "svhn")
+"""Domains whose images are used whole in training too: a crop or a flip may change the class."""
+TALL = ("daimlerpedcls",)
+"""Domains whose images are twice as high as wide and are not cropped at all: 144 x 72 for resize 72."""
+
+DECODED_VERSION = 1
+"""Raised whenever decoding changes; it is part of the name of a cached file."""
+
+PORTION = 256
+
+Progress = Callable[[int, int], None]
+Batch = tuple[np.ndarray, np.ndarray]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def official_name(domain: str) -> str:
+    """`official_name("mini-gtsrb")` is "gtsrb": the domain whose rules a miniature inherits."""
+    return domain.removeprefix(MINI_PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class InputRules:
+    """How images of one domain enter the network.
+
+    resize: length of the shorter side; (H, W) where the domain has one fixed shape.
+    train_crop, test_crop: side of the square that is cut out; None where images enter whole. In training the square
+    lies anywhere if `random`, else in the centre, as it always does in testing.
+    """
+
+    resize: int | tuple[int, int]
+    train_crop: int | None
+    test_crop: int | None
+    random: bool
+    flip: bool
+
+
+def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = False) -> InputRules:
+    """`input_rules("svhn")`: the rules of a domain, or of its namesake for a `mini-` domain, at any `resize`.
+
+    Raises `UserError` where `crop` exceeds `resize`.
+    """
+    if not 0 < crop <= resize:
+        raise UserError(f"Crop {crop} does not fit into images resized to {resize}: give a crop from 1 to {resize}.")
+    name = official_name(domain)
+    if name in TALL:
+        return InputRules((2 * resize, resize), None, None, random=False, flip=flip)
+    centred = name in CENTRE_CROPPED
+    return InputRules(resize, resize if centred else crop, resize, random=not centred, flip=flip)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """Mean and standard deviation of red, green and blue, in 0..1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """One split, decoded and resized: image i is `pictures[i]`, (H, W, 3) uint8.
+
+    pixels: all images one after the other, in memory or mapped from a file. sizes: (N, 2) int32, H and W of each.
+    """
+
+    domain: str
+    split: str
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    image_ids: np.ndarray
+    fingerprint: str
+    pixels: np.ndarray
+    sizes: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        height, width = self.sizes[index]
+        start = self.starts[index]
+        return self.pixels[start : start + 3 * height * width].reshape(height, width, 3)
+
+
+def decode(
+    images: ClassifiedImages, rules: InputRules, cache: Path | None = None, progress: Progress | None = None
+) -> DecodedImages:
+    """`decode(split, rules, cache)`: every image decoded and resized, or mapped from the file that did it before.
+
+    cache: folder of decoded files, named by the split's fingerprint and the resize; None to keep them in memory only.
+    Raises `UserError` for an empty split and `BadImageError` for an image that cannot be read.
+    """
+    if not len(images):
+        raise UserError(
+            f"The split {images.split} of {images.domain} is empty: there is nothing to train or test on; see "
+            f"`data-prep decathlon check`."
+        )
+    fingerprint = images.fingerprint()
+    if cache is None:
+        parts = list(_resized_images(images, rules, progress))
+        pixels, sizes = np.concatenate([part.ravel() for part in parts]), np.array([part.shape[:2] for part in parts])
+    else:
+        pixels, sizes = _cached(images, fingerprint, rules, Path(cache), progress)
+    lengths = 3 * sizes.astype(np.int64).prod(1)
+    return DecodedImages(
+        images.domain, images.split, tuple(images.class_names), np.asarray(images.labels, np.int64),
+        np.asarray(images.image_ids, np.int64), fingerprint, pixels, sizes.astype(np.int32),
+        np.cumsum(lengths) - lengths,
+    )  # fmt: skip
+
+
+def resized(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 with its shorter side, or both sides, as `size` says; bilinear, antialiased (Pillow)."""
+    height, width = image.shape[:2]
+    if isinstance(size, int):
+        shorter = min(height, width)
+        height, width = int(size * height / shorter), int(size * width / shorter)
+    else:
+        height, width = size
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def shuffled_batches(
+    pictures: DecodedImages,
+    rules: InputRules,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """One epoch in a new order: (B, H, W, 3) uint8 pixels and (B,) numbers of the images, assembled ahead in a thread.
+
+    Every image comes once. The epoch is cut into `batch_sizes`, so that no batch is left with a few images.
+    share: (rank, processes); a process gets every n-th image of each batch.
+    """
+    draws = np.random.default_rng([seed, epoch])
+    order = draws.permutation(len(pictures))
+    place = draws.random((len(pictures), 2)) if rules.random else None
+    mirrored = draws.random(len(pictures)) < 0.5 if rules.flip else None
+    rank, processes = share
+    batches = [batch[rank::processes] for batch in _cut(order, batch_size)]
+    return _ahead(lambda batch: _assemble(pictures, batch, rules.train_crop, place, mirrored), batches)
+
+
+def ordered_batches(
+    pictures: DecodedImages, rules: InputRules, batch_size: int, share: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """Every image once, in order, cropped in the centre; arguments as in `shuffled_batches`."""
+    rank, processes = share
+    mine = [batch[rank::processes] for batch in _cut(np.arange(len(pictures)), batch_size)]
+    return _ahead(lambda batch: _assemble(pictures, batch, rules.test_crop), [batch for batch in mine if len(batch)])
+
+
+def batch_sizes(n_images: int, batch_size: int) -> list[int]:
+    """`batch_sizes(10, 4)` is [4, 3, 3]: as few batches as `batch_size` allows, equal but for one image."""
+    n_batches = -(-n_images // batch_size)
+    return [n_images // n_batches + (i < n_images % n_batches) for i in range(n_batches)]
+
+
+def to_input(pixels: np.ndarray, normalisation: Normalisation, device: torch.device | str = "cpu") -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 with mean 0 and standard deviation 1, channels last in memory."""
+    images = torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+    mean, std = (
+        torch.tensor(v, device=device).mul_(255).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std)
+    )
+    return images.sub_(mean).div_(std)
+
+
+def _cut(numbers: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    return np.split(numbers, np.cumsum(batch_sizes(len(numbers), batch_size))[:-1])
+
+
+def _assemble(
+    pictures: DecodedImages,
+    batch: np.ndarray,
+    crop: int | None,
+    place: np.ndarray | None = None,
+    mirrored: np.ndarray | None = None,
+) -> Batch:
+    """Crop and stack. place: (N, 2) in [0, 1), where the crop of each image lies; None for the centre."""
+    height, width = (crop, crop) if crop else pictures.sizes[batch[0]]
+    pixels = np.empty((len(batch), height, width, 3), np.uint8)
+    free = pictures.sizes[batch] - (height, width)
+    # As torchvision: the centre of an odd margin is rounded to the even neighbour.
+    corners = np.round(free / 2) if place is None else np.floor(place[batch] * (free + 1))
+    for row, (index, (top, left)) in enumerate(zip(batch, corners.astype(np.int64), strict=True)):
+        pixels[row] = pictures[index][top : top + height, left : left + width]
+    if mirrored is not None:
+        rows = mirrored[batch]
+        pixels[rows] = pixels[rows, :, ::-1]
+    return pixels, batch
+
+
+def _ahead(work: Callable[[Item], Result], items: Sequence[Item], depth: int = 2) -> Iterator[Result]:
+    """`work` of each item in order, done in one thread up to `depth` items ahead of whoever reads."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+        waiting = iter(items)
+        pending = [thread.submit(work, item) for item in islice(waiting, depth)]
+        while pending:
+            done = pending.pop(0).result()
+            pending += [thread.submit(work, item) for item in islice(waiting, 1)]
+            yield done
+
+
+def _cached(
+    images: ClassifiedImages, fingerprint: str, rules: InputRules, cache: Path, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and sizes from the cache, decoded first where they are not there whole.
+
+    The file of sizes is written last: pixels without it, or of another length than it says, are decoded again.
+    """
+    what = f"{DECODED_VERSION} {fingerprint} {rules.resize}"
+    name = f"{images.domain}-{images.split}-{hashlib.sha256(what.encode()).hexdigest()[:20]}"
+    pixel_file, size_file = (cache / f"{name}.{ending}" for ending in ("pixels", "npy"))
+    if not (size_file.is_file() and pixel_file.is_file() and _agree(pixel_file, size_file)):
+        cache.mkdir(parents=True, exist_ok=True)
+        token = f".{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
+        drafts = [cache / f"{name}{token}", cache / f"{name}.npy{token}"]
+        try:
+            sizes = []
+            with drafts[0].open("wb") as file:
+                for image in _resized_images(images, rules, progress):
+                    sizes.append(image.shape[:2])
+                    file.write(image.tobytes())
+            with drafts[1].open("wb") as file:
+                np.save(file, np.array(sizes, np.int32), allow_pickle=False)
+            drafts[0].replace(pixel_file)
+            drafts[1].replace(size_file)
+        finally:
+            for draft in drafts:
+                draft.unlink(missing_ok=True)
+    # A slice of a plain array costs a tenth of one of a memmap.
+    return np.memmap(pixel_file, np.uint8, "r").view(np.ndarray), np.load(size_file, allow_pickle=False)
+
+
+def _agree(pixel_file: Path, size_file: Path) -> bool:
+    try:
+        sizes = np.load(size_file, allow_pickle=False)
+    except (OSError, ValueError):
+        return False
+    return pixel_file.stat().st_size == 3 * int(sizes.astype(np.int64).prod(1).sum())
+
+
+def _resized_images(images: ClassifiedImages, rules: InputRules, progress: Progress | None) -> Iterator[np.ndarray]:
+    """Every image in order, decoded by a few threads, in portions so that a fast disk does not fill the memory."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for start in range(0, len(images), PORTION):
+            portion = range(start, min(start + PORTION, len(images)))
+            yield from threads.map(lambda i: resized(images.read(i), rules.resize), portion)
+            if progress:
+                progress(portion.stop, len(images))

@@ -1,0 +1,130 @@
+"""The state of a training run on disk: written whole after every epoch, read back to go on to the same weights.
+
+    state = TrainingState(folder, identity)
+    history = state.restore(tensors, optimizers)       # [] for a new run
+    state.save("last", tensors, optimizers, history)
+
+`last.safetensors` holds what training changes (parameters and running statistics), the optimizers' state, and, as JSON
+in its metadata, the curves so far and the run's identity: everything that its result depends on. A folder whose run has
+another identity is refused, naming what differs. `best.safetensors` holds the tensors of the best epoch on val.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.optim import Optimizer
+
+from data_prep.common.errors import UserError
+from data_prep.common.files import write_bytes
+
+Which = Literal["last", "best"]
+
+
+class RunFolderError(UserError):
+    """The folder holds another run, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """identity: plain JSON values; two runs with equal identities end in equal weights."""
+
+    folder: Path
+    identity: Mapping[str, Any]
+
+    def path(self, which: Which) -> Path:
+        return self.folder / f"{which}.safetensors"
+
+    def save(
+        self, which: Which, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer], history: list[dict]
+    ) -> None:
+        """Write a checkpoint, whole or not at all. `history`: one dict of plain values an epoch."""
+        held = {f"tensor:{name}": tensor for name, tensor in tensors.items()}
+        for kind, optimizer in optimizers.items():
+            for number, parameter in enumerate(_parameters(optimizer)):
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    if value is not None:
+                        held[f"optimizer:{kind}:{number}:{key}"] = torch.as_tensor(value)
+        metadata = {"identity": json.dumps(self.identity), "history": json.dumps(history)}
+        write_bytes(self.path(which), save({k: v.detach().cpu().contiguous() for k, v in held.items()}, metadata))
+
+    def restore(self, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer]) -> list[dict]:
+        """Put the last epoch's values into the tensors and optimizers; the epochs done, [] where there are none."""
+        if not self.path("last").exists():
+            return []
+        held, history = self._read("last")
+        self._copy(held, tensors)
+        for kind, optimizer in optimizers.items():
+            for number, parameter in enumerate(_parameters(optimizer)):
+                prefix = f"optimizer:{kind}:{number}:"
+                own = {key.removeprefix(prefix): value for key, value in held.items() if key.startswith(prefix)}
+                if own:
+                    optimizer.state[parameter] = {key: _placed(value, parameter) for key, value in own.items()}
+        return history
+
+    def load(self, which: Which, tensors: Mapping[str, Tensor]) -> None:
+        """Put the values of the last or the best epoch into the tensors."""
+        self._copy(self._read(which)[0], tensors)
+
+    def check(self, which: Which = "last") -> None:
+        """Raises `RunFolderError` where the folder holds a run of another identity, or one without this checkpoint."""
+        if self.path("last").exists():
+            self._read(which, values=False)
+
+    def _read(self, which: Which, values: bool = True) -> tuple[dict[str, Tensor], list[dict]]:
+        path = self.path(which)
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                identity, history = json.loads(metadata["identity"]), json.loads(metadata["history"])
+                held = {key: file.get_tensor(key) for key in file.keys()} if values else {}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            advice = "delete it and run again" if which == "last" else "run again with --no-resume"
+            raise RunFolderError(
+                f"The checkpoint {path} cannot be read ({error}): {advice} to begin anew, nothing else is lost."
+            ) from error
+        now, then = _flat(json.loads(json.dumps(self.identity))), _flat(identity)
+        if different := sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key)):
+            key = different[0]
+            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+            raise RunFolderError(
+                f"{self.folder} holds a run with {key} = {then.get(key)!r}, not {now.get(key)!r}{more}: give the same "
+                f"settings to go on with it, another folder, or --no-resume to begin anew."
+            )
+        return held, history
+
+    def _copy(self, held: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                stored = held.get(f"tensor:{name}")
+                if stored is None or stored.shape != tensor.shape:
+                    raise RunFolderError(
+                        f"The checkpoint in {self.folder} has no {name} of shape {tuple(tensor.shape)}: it is of another "
+                        f"network; give another folder or --no-resume."
+                    )
+                tensor.copy_(stored)
+
+
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _placed(value: Tensor, parameter: Tensor) -> Tensor:
+    """An optimizer's tensor as it was: laid out like its parameter; a step count stays a number on the CPU."""
+    return (
+        value if value.shape != parameter.shape or not value.ndim else torch.empty_like(parameter).detach().copy_(value)
+    )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for name, part in value.items() for k, v in _flat(part, f"{key}.{name}" if key else name).items()}
+    return {key: value}

@@ -1,0 +1,229 @@
+"""Taps: they see what a plain forward computes, leave nothing behind, and refuse what is no activation map."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dissect.taps import TapError, forward, tap_layers
+
+IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Function(nn.Module):
+    """A function as a module, so that a tap can be put on it."""
+
+    def __init__(self, function: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> object:
+        return self.function(x)
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(3, 4, 3, padding=1),
+            bn=nn.BatchNorm2d(4),
+            relu=nn.ReLU(inplace=True),
+            conv2=nn.Conv2d(4, 5, 3, stride=2),
+        )
+    )
+
+
+def tapping(function: Callable[[Tensor], object]) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(odd=Function(function), rest=Function(lambda x: x)))
+
+
+def n_hooks(model: nn.Module) -> int:
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
+def refusal(model: nn.Module, *layers: str) -> str:
+    with pytest.raises(TapError) as caught, tap_layers(model, layers) as look:
+        look(IMAGES)
+    assert n_hooks(model) == 0
+    return str(caught.value)
+
+
+def test_maps_equal_a_plain_forward() -> None:
+    model = small()
+    model.eval()
+    with torch.no_grad():
+        convolved = model.conv(IMAGES)
+        normed = model.bn(convolved)
+        last = model.conv2(torch.relu(normed))
+    with tap_layers(model, ["conv2", "bn", "conv"]) as look:
+        maps = look(IMAGES)
+    assert list(maps) == ["conv2", "bn", "conv"]
+    for name, expected in {"conv": convolved, "bn": normed, "conv2": last}.items():
+        torch.testing.assert_close(maps[name], expected, rtol=0, atol=0)
+        assert maps[name].dtype == torch.float32 and not maps[name].requires_grad
+
+
+def test_an_in_place_relu_further_down_does_not_change_what_was_seen() -> None:
+    with tap_layers(small(), ["bn", "conv2"]) as look:
+        maps = look(IMAGES)
+    assert maps["bn"].min() < 0
+
+
+def test_maps_stay_after_the_next_look_and_after_the_end() -> None:
+    model = small()
+    with tap_layers(model, ["conv"]) as look:
+        first = look(IMAGES)
+        kept = first["conv"].clone()
+        look(IMAGES + 1)
+    assert torch.equal(first["conv"], kept)
+
+
+def test_evaluation_inside_and_every_mode_as_it_was_outside() -> None:
+    model = small()
+    model.train()
+    model.bn.eval()
+    before = [module.training for module in model.modules()]
+    mean = model.bn.running_mean.clone()
+    with tap_layers(model, ["bn"]) as look:
+        assert not any(module.training for module in model.modules())
+        look(IMAGES)
+    assert [module.training for module in model.modules()] == before
+    assert torch.equal(model.bn.running_mean, mean)
+    assert n_hooks(model) == 0
+
+
+def test_hooks_and_modes_after_an_error_in_the_with_body() -> None:
+    model = small()
+    with pytest.raises(ZeroDivisionError), tap_layers(model, ["bn"]):
+        assert n_hooks(model) == 1
+        raise ZeroDivisionError
+    assert n_hooks(model) == 0
+    assert all(module.training for module in model.modules())
+
+
+def test_hooks_and_modes_after_an_error_in_the_model() -> None:
+    model = tapping(lambda x: x.view(7, 7))
+    model.train()
+    assert refusal(model, "rest") == (
+        "The network fails on images of shape (2, 3, 8, 8) (RuntimeError: shape '[7, 7]' is invalid for input of size 384): "
+        "try another --image-size, a smaller --batch-size, or mend the network."
+    )
+    assert all(module.training for module in model.modules())
+
+
+def test_hooks_of_others_stay() -> None:
+    model = small()
+    model.conv.register_forward_hook(lambda module, inputs, output: output * 0)
+    with tap_layers(model, ["conv"]) as look:
+        assert not look(IMAGES)["conv"].any()
+    assert n_hooks(model) == 1
+
+
+def test_an_error_without_words_still_makes_a_sentence() -> None:
+    def fail(x: Tensor) -> Tensor:
+        raise AssertionError
+
+    with pytest.raises(TapError, match=r"\(AssertionError: no reason given\)"):
+        forward(Function(fail), IMAGES)
+
+
+def test_an_interruption_is_no_error_of_the_network() -> None:
+    def interrupt(x: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    model = tapping(interrupt)
+    with pytest.raises(KeyboardInterrupt), tap_layers(model, ["rest"]) as look:
+        look(IMAGES)
+    assert n_hooks(model) == 0
+
+
+def test_forward_ends_after_the_last_tapped_layer() -> None:
+    def explode(x: Tensor) -> Tensor:
+        raise AssertionError("never to be reached")
+
+    model = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 1), relu=nn.ReLU(), bomb=Function(explode)))
+    with tap_layers(model, ["relu", "conv"]) as look:
+        assert look(IMAGES)["relu"].shape == look(IMAGES)["conv"].shape == (2, 4, 8, 8)
+    assert "never to be reached" in refusal(model, "conv", "bomb")
+
+
+def test_a_batch_of_one_keeps_its_dimension() -> None:
+    with tap_layers(small(), ["conv2"]) as look:
+        one, both = look(IMAGES[:1])["conv2"], look(IMAGES)["conv2"]
+    assert one.shape == (1, 5, 3, 3)
+    torch.testing.assert_close(one, both[:1])
+
+
+def test_a_map_of_one_cell_keeps_its_dimensions() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 1, 8))
+    with tap_layers(model, ["0"]) as look:
+        assert look(IMAGES[:1])["0"].shape == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_float32(dtype: torch.dtype) -> None:
+    with tap_layers(tapping(lambda x: x.to(dtype)), ["odd"]) as look:
+        maps = look(IMAGES)["odd"]
+    assert maps.dtype == torch.float32
+    assert torch.equal(maps, IMAGES.to(dtype).float())
+
+
+def test_channels_last_comes_out_contiguous() -> None:
+    model = small().to(memory_format=torch.channels_last)
+    with tap_layers(model, ["bn"]) as look:
+        maps = look(IMAGES.contiguous(memory_format=torch.channels_last))["bn"]
+        plain = look(IMAGES)["bn"]
+    assert maps.is_contiguous()
+    torch.testing.assert_close(maps, plain)
+
+
+def test_a_layer_named_twice_is_tapped_once() -> None:
+    with tap_layers(small(), ["conv", "conv"]) as look:
+        assert list(look(IMAGES)) == ["conv"]
+
+
+def test_a_layer_that_fires_twice() -> None:
+    shared = Function(torch.relu)
+    model = nn.Sequential(OrderedDict(first=shared, second=shared, end=nn.Identity()))
+    assert refusal(model, "first", "end") == (
+        "Layer 'first' fires more than once a forward pass: tap a module inside or around it."
+    )
+
+
+def test_an_unknown_name() -> None:
+    assert refusal(small(), "conv", "conv9") == (
+        "The network has no module 'conv9': list its modules with `dissect layers`."
+    )
+
+
+def test_a_layer_that_never_fires() -> None:
+    model = small()
+    model.spare = nn.ModuleList([nn.Conv2d(3, 3, 1)])
+    model.forward = lambda x: model.conv(x)
+    assert refusal(model, "conv", "spare.0") == (
+        "Layer 'spare.0' never fires in a forward pass: list those that do with `dissect layers`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: (x, x), "Layer 'odd' gives a tuple, not a tensor: tap a module inside it."),
+        (lambda x: {"out": x}, "Layer 'odd' gives a dict, not a tensor: tap a module inside it."),
+        (
+            lambda x: x.mean((2, 3)),
+            "Layer 'odd' gives a tensor of shape (2, 3), not an activation map (B, U, h, w): "
+            "tap a layer before pooling or flattening.",
+        ),
+        (lambda x: x.long(), "Layer 'odd' gives torch.int64 values; activations must be floating point."),
+        (lambda x: x > 0, "Layer 'odd' gives torch.bool values; activations must be floating point."),
+    ],
+)
+def test_outputs_that_are_no_map(function: Callable[[Tensor], object], words: str) -> None:
+    assert refusal(tapping(function), "odd") == words
