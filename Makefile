@@ -28,6 +28,8 @@ test-all: $(VENV)/installed lint
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/mypy
 
 # Whole-run time against a bare forward pass; needs a label set: make benchmark DATA=path/to/broden
 benchmark: $(VENV)/installed
