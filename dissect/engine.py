@@ -18,11 +18,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
+from data_prep.common.devices import usable_device
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect.clock import Clock
@@ -37,21 +37,9 @@ from dissect.receptive_field import receptive_fields
 from dissect.resume import checkpoints
 from dissect.rotation import rotation_of
 from dissect.scores import Counts, counts_of
-from dissect.settings import Settings
+from dissect.settings import Execution, Settings
 from dissect.taps import tap_layers
 from dissect.upsample import Geometry
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How the work is done; none of it decides the result. memory: bytes for tails and candidates together."""
-
-    device: str = "cpu"
-    batch_size: int = 4
-    workers: int = 2
-    memory: int = 2**29
-    on_bad_image: Literal["skip", "fail"] = "fail"
-    checkpoint_every: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -93,22 +81,23 @@ def dissect(
     from which the same call goes on. Raises `UserError` for what the user can mend."""
     execution = execution or Execution()
     clock = Clock()
-    observation = Collected(layers, len(data.images), settings.quantile, settings.n_strongest, folder, execution.memory)
+    observation = Collected(layers, len(data.images), settings.quantile, settings.strongest, folder, execution.memory_bytes)
     reader = ImageReader(
         data, network.input_size, execution.batch_size, execution.workers, execution.on_bad_image, label_cache
     )
-    model = _channels_last(network.model.to(execution.device))
+    device = usable_device(execution.device)
+    model = _channels_last(network.model.to(device))
     modules = [layer.module for layer in layers]
-    rotate = rotation_of(layers, settings.rotate, execution.device)
+    rotate = rotation_of(layers, settings.rotate, device)
 
-    fold_of = image_folds([image.name for image in data.images], settings.n_folds)
+    fold_of = image_folds([image.name for image in data.images], settings.folds)
     key = _key(network, layers, data, settings)
 
     with reader, checkpoints(observation, reader, folder, execution.checkpoint_every, key) as checkpoint:
         with tap_layers(model, modules) as look:
             for numbers, pixels in clock.iterate("read", reader.batches()):
                 with clock("forward"):
-                    maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(execution.device))))
+                    maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(device))))
                 with clock("thresholds"):
                     observation.add(numbers, [maps[module] for module in modules])
                 checkpoint()

@@ -14,15 +14,12 @@ import fnmatch
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from dissect.settings import TapPoint
 from dissect.taps import TapError, forward
-
-TapPoint = Literal["conv", "bn", "relu"]
-"""Where a convolution is tapped: its own output, after the BatchNorm that follows, or after the activation after that."""
 
 
 @dataclass(frozen=True)

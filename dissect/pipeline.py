@@ -24,12 +24,12 @@ from data_prep.common.files import write_json
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect import unit_tables as tables
-from dissect.engine import Dissection, Execution, dissect
+from dissect.engine import Dissection, dissect
 from dissect.images import LabelCache
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
 from dissect.run_store import FORMAT_VERSION, RunFolderError, read_info, write_arrays
-from dissect.settings import Settings
+from dissect.settings import Execution, Settings
 
 RUN_FILES = (
     "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "replicates.csv", "counts",

@@ -1,60 +1,139 @@
-"""The choices that decide a result; each is recorded with it.
+"""The choices of a run: `Settings` decide the result and are recorded with it, `Execution` says how the work is done.
 
     settings = Settings(quantile=0.99, union="all-images")
+    execution = Execution(device="cpu", memory=2)
 
-Defaults are the definitions of method, part A.1. A value out of range is refused here, once.
+Defaults stand here and nowhere else; those of `Settings` are the definitions of method, part A.1. The command `dissect run`
+takes each field as an option of the same name, and shows the sentence below it as its help. A value out of range is refused
+here, once. Imports no torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from data_prep.common.errors import UserError
-from dissect.layers import TapPoint
-from dissect.tally import UnionRule
+from tyro.conf import arg
+
+from data_prep.common.errors import UserError, check_range
+
+TapPoint = Literal["conv", "bn", "relu"]
+"""Where a convolution is tapped: its own output, after the BatchNorm that follows, or after the activation after that."""
+
+UnionRule = Literal["category", "all-images", "touched"]
+"""Which images a unit's mask area A counts in, for a concept of category K:
+`category` those in which some label of K is annotated (Bau et al. 2017); `all-images` every image;
+`touched` those in which the mask meets some label of K."""
 
 UpsampleRule = Literal["half-pixel", "receptive-field"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """quantile: level of the threshold, in (0, 1). iou_cut: a detector's best IoU lies strictly above it.
-    n_strongest: images kept a unit. split, categories: the part of the data set used, None for all.
-    n_folds: folds of the images for which counts are kept (`folds`); 1 for none.
-    rotate: seed of the random rotation of each layer's units (`basis`), None for the network's own units."""
+    """What decides the result.
+
+    >>> Settings(quantile=0.99).as_json()["quantile"]
+    0.99
+    >>> Settings(quantile=2)
+    Traceback (most recent call last):
+    ...
+    data_prep.common.errors.UserError: `quantile` is 2; it must lie strictly between 0 and 1: 0.995 keeps the top 0.5 %.
+    """
 
     quantile: float = 0.995
+    """Level of the threshold: 0.995 keeps the top 0.5 % of a unit's activations."""
+
     iou_cut: float = 0.04
+    """A unit is a detector if its best IoU is above this."""
+
     tap: TapPoint = "conv"
+    """Where convolutions are tapped: their output, after the BatchNorm that follows, or after the ReLU after that."""
+
     upsample: UpsampleRule = "half-pixel"
+    """Half-pixel centres, or cells anchored at the centres of their receptive fields."""
+
     union: UnionRule = "category"
-    split: str | None = None
-    categories: tuple[str, ...] | None = None
-    n_strongest: int = 8
-    rotate: int | None = None
-    n_folds: int = 1
+    """Images in which a mask's area counts: those with the concept's category, all, or those it touches."""
+
+    split: Annotated[str | None, arg(metavar="NAME")] = None
+    """Use only this split of the data, such as val."""
+
+    categories: tuple[str, ...] = ()
+    """Use only these label categories; all if none is given."""
+
+    strongest: int = 8
+    """Strongest images kept for each unit."""
+
+    rotate: Annotated[int | None, arg(metavar="SEED")] = None
+    """Dissect each layer in a basis rotated at random from this seed: the control of Bau et al. 2017 for whether concepts
+    align with single units."""
+
+    folds: int = 1
+    """Keep counts by this many folds of the images too, for 95 % intervals (a jackknife over images); 10 is usual."""
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
             raise UserError(
-                f"The quantile level is {self.quantile}; it must lie strictly between 0 and 1: 0.995 keeps the top 0.5 %."
+                f"`quantile` is {self.quantile}; it must lie strictly between 0 and 1: 0.995 keeps the top 0.5 %."
             )
         if not 0 <= self.iou_cut < 1:
-            raise UserError(f"The IoU cut is {self.iou_cut}; it must be at least 0 and below 1: the field uses 0.04.")
-        if self.n_strongest < 1:
-            raise UserError(f"The number of strongest images is {self.n_strongest}; it must be at least 1.")
-        if not 1 <= self.n_folds <= 100:
-            raise UserError(f"The number of folds is {self.n_folds}; it must be 1, for none, or 2 to 100: 10 is usual.")
+            raise UserError(f"`iou_cut` is {self.iou_cut}; it must be at least 0 and below 1: the field uses 0.04.")
+        if self.strongest < 1:
+            raise UserError(f"`strongest` is {self.strongest}; it must be at least 1, the images kept for each unit.")
+        if not 1 <= self.folds <= 100:
+            raise UserError(f"`folds` is {self.folds}; it must be 1, for none, or 2 to 100: 10 is usual.")
         if self.rotate is not None and not (type(self.rotate) is int and 0 <= self.rotate < 2**63):
             raise UserError(
-                f"The seed of the rotation is {self.rotate!r}; it must be a whole number in 0..2^63 - 1, or not be given."
+                f"`rotate` is {self.rotate!r}; it must be a whole number in 0..2^63 - 1, the seed of the rotation, or not be "
+                f"given."
             )
         for name, allowed in (("tap", TapPoint), ("upsample", UpsampleRule), ("union", UnionRule)):
-            if getattr(self, name) not in get_args(allowed):
-                raise UserError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(allowed))}.")
+            _check_choice(name, getattr(self, name), get_args(allowed))
 
     def as_json(self) -> dict[str, Any]:
-        values = asdict(self)
-        values["categories"] = list(self.categories) if self.categories else None
-        return values
+        """The fields as `run.json` records them."""
+        return asdict(self) | {"categories": list(self.categories) or None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How the work is done; none of it decides the result.
+
+    >>> Execution(memory=2).memory_bytes
+    2147483648
+    """
+
+    device: str = "auto"
+    """cpu, cuda, cuda:N, or auto."""
+
+    batch_size: int = 4
+    """Images in each forward pass; on a CPU a small batch is the fast one."""
+
+    workers: int = 2
+    """Threads that read images and count."""
+
+    memory: float = 0.5
+    """GiB for activations that wait for their threshold; past it they go to the run folder's disk."""
+
+    on_bad_image: Literal["skip", "fail"] = "fail"
+    """What to do with an image or label map that cannot be used."""
+
+    checkpoint_every: float = 120.0
+    """Seconds between two savings of the work done so far, from which an interrupted run resumes."""
+
+    def __post_init__(self) -> None:
+        check_range("`batch_size`", self.batch_size, 1, 4096)
+        check_range("`workers`", self.workers, 1, 256)
+        check_range("`memory`", self.memory, 2**-20, 2**20)
+        check_range("`checkpoint_every`", self.checkpoint_every, 0, 2**20)
+        _check_choice("on_bad_image", self.on_bad_image, ("skip", "fail"))
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory` in bytes."""
+        return int(self.memory * 2**30)
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"`{name}` is {value!r}; it must be one of {', '.join(allowed)}.")

@@ -1,9 +1,9 @@
 """Count, in integers, where the masks of units and the labels of images meet.
 
-    tally = Tally(n_units, concept_category, n_categories, union="category")
+    tally = Tally(n_units, n_concepts, n_categories, union="category")
     seen = flatten(labels, concept_category, n_categories)
     tally.add_labels(seen)
-    tally.add_masks(seen, maps, unit_rows, thresholds, rows, columns)
+    tally.add_masks(seen, maps, unit_rows=unit_rows, thresholds=thresholds, rows=rows, columns=columns)
     tally.intersection_area[k, c]             # I: pixels in both the mask of unit k and concept c, over all images
 
 Counts pool over images and add up over any split of them: two tallies merge by addition (method, part A.1, row 5).
@@ -13,22 +13,30 @@ products and sums of float32 values with such weights are exact in float64 (unle
 a factor of a thousand or so), so no order of operations can move a pixel across a threshold that it equals. Between four
 neighbours none of which is above the threshold no pixel is: whole cells, and whole maps, can be passed over without
 changing a single count.
+
+Two units of 1 x 2 cells on an image of 1 x 4 label pixels, the left half of which is concept 0; both exceed 0.5 on two pixels:
+
+>>> labels = ImageLabels(np.array([[[0, 0, -1, -1]]], np.int32), np.array([0], np.int32), np.zeros(0, np.int32))
+>>> seen = flatten(labels, concept_category=np.array([0]), n_categories=1)
+>>> tally = Tally(n_units=2, n_concepts=1, n_categories=1, union="category")
+>>> tally.add_labels(seen)
+>>> maps, thresholds = np.array([[[1, 0]], [[0, 1]]], np.float32), np.array([0.5, 0.5], np.float32)
+>>> rows, columns = half_pixel_axis(1, 1), half_pixel_axis(2, 4)
+>>> tally.add_masks(seen, maps, unit_rows=np.array([0, 1]), thresholds=thresholds, rows=rows, columns=columns)
+>>> tally.intersection_area.tolist(), tally.mask_area.tolist(), tally.concept_area.tolist()
+([[2], [0]], [[2], [2]], [2])
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT, ImageLabels
-from dissect.upsample import Axis
-
-UnionRule = Literal["category", "all-images", "touched"]
-"""Which images a unit's mask area A counts in, for a concept of category K:
-`category` those in which some label of K is annotated (Bau et al. 2017); `all-images` every image;
-`touched` those in which the mask meets some label of K."""
+from dissect.settings import UnionRule
+from dissect.upsample import Axis, half_pixel_axis
 
 
 class FlatLabels(NamedTuple):
@@ -73,7 +81,7 @@ class Tally:
         self.n_images = np.zeros(n_concepts, np.int64)
 
     def add_labels(self, seen: FlatLabels) -> None:
-        """Count the concepts of one image, once an image."""
+        """Count the concepts of one image; to be called once for each image."""
         area = np.zeros_like(self.concept_area)
         for plane in seen.planes:
             area += np.bincount(plane[plane != NO_CONCEPT], minlength=len(area))
@@ -85,13 +93,14 @@ class Tally:
         self,
         seen: FlatLabels,
         maps: np.ndarray,
+        *,
         unit_rows: np.ndarray,
         thresholds: np.ndarray,
         rows: Axis,
         columns: Axis,
     ) -> None:
         """Count the masks of some units on one image. maps: (n, h, w) float32; unit_rows: (n,) rows of this tally;
-        thresholds: (n,) float32."""
+        thresholds: (n,) float32; rows, columns: where the label map's pixels lie on the maps."""
         counts_in = np.ones_like(seen.annotated) if self.union == "all-images" else seen.annotated
         _count(
             maps, unit_rows, thresholds, rows, columns, seen, counts_in, self.union == "touched",
@@ -99,13 +108,17 @@ class Tally:
         )  # fmt: skip
 
     def merge(self, other: Tally) -> None:
+        """Add the counts of other images."""
         for name in ("intersection_area", "mask_area", "concept_area", "n_images"):
             getattr(self, name)[...] += getattr(other, name)
 
 
-# Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone.
+# Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone. Their
+# arguments go by position, because numba matches keywords anew at each of millions of calls.
 @numba.njit(nogil=True, cache=True)
-def positions_above(unit_map, threshold, rows, columns, positions):  # pragma: no cover - compiled
+def positions_above(  # pragma: no cover - compiled
+    unit_map: np.ndarray, threshold: float, rows: Axis, columns: Axis, positions: np.ndarray
+) -> int:
     """Fill `positions` with the flat indices (row-major, H x W) of the pixels strictly above `threshold`; their number.
 
     unit_map: (h, w) float32. Only cells with a corner above the threshold are interpolated.
@@ -139,8 +152,17 @@ def positions_above(unit_map, threshold, rows, columns, positions):  # pragma: n
 
 @numba.njit(nogil=True, cache=True)
 def _count(  # pragma: no cover - compiled
-    maps, unit_rows, thresholds, rows, columns, seen, counts_in, only_touched, intersection_area, mask_area
-):
+    maps: np.ndarray,
+    unit_rows: np.ndarray,
+    thresholds: np.ndarray,
+    rows: Axis,
+    columns: Axis,
+    seen: FlatLabels,
+    counts_in: np.ndarray,
+    only_touched: bool,
+    intersection_area: np.ndarray,
+    mask_area: np.ndarray,
+) -> None:
     mask = np.empty(rows.weight.size * columns.weight.size, np.int32)
     counted = counts_in.copy()
     for m in range(len(maps)):

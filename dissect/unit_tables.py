@@ -74,7 +74,7 @@ def write_tables(
     write_table(out / "units.csv", pd.concat(units, ignore_index=True))
     unit_category = [unit_category_table(*part, data, category) for part in parts]
     write_table(out / "unit_category.csv", pd.concat(unit_category, ignore_index=True))
-    if settings.n_folds > 1:
+    if settings.folds > 1:
         replicates = [replicate_table(*part, data, category, settings.iou_cut) for part in parts]
         write_table(out / "replicates.csv", pd.concat(replicates, ignore_index=True))
     write_table(out / "concepts.csv", concept_table(stored[0], data))

@@ -166,7 +166,7 @@ def _fill(
 
 def _settings_line(settings: Mapping[str, Any]) -> str:
     """Every setting as `name value`, in one line; where none was chosen, all are meant. No rotation and no folds go unsaid."""
-    stated = {key: value for key, value in settings.items() if (key, value) not in (("rotate", None), ("n_folds", 1))}
+    stated = {key: value for key, value in settings.items() if (key, value) not in (("rotate", None), ("folds", 1))}
     return " · ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in stated.items())
 
 

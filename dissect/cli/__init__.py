@@ -16,7 +16,7 @@ from data_prep.common.command import Tool
 from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
 from data_prep.common.files import slug
-from dissect.arguments import between, check_input
+from dissect.arguments import check_input
 
 if TYPE_CHECKING:
     from dissect.models import Network
@@ -108,18 +108,17 @@ def run(
     from data_prep.broden import open_broden
     from data_prep.common.terminal import progress_bars
     from dissect import pipeline as runs
-    from dissect.engine import Execution
     from dissect.run_store import read_info
-    from dissect.settings import Settings
+    from dissect.settings import Execution, Settings
 
     settings = Settings(
-        quantile, iou_cut, tap, upsample, union, split, categories or None, strongest, rotate=rotate, n_folds=folds
-    )
-    execution = Execution(
-        usable_device(device), int(between("--batch-size", batch_size, 1, 4096)), int(between("--workers", workers, 1, 256)),
-        int(between("--memory", memory, 0.001, 2**20) * 2**30), on_bad_image,
+        quantile=quantile, iou_cut=iou_cut, tap=tap, upsample=upsample, union=union, split=split, categories=categories,
+        strongest=strongest, rotate=rotate, folds=folds,
     )  # fmt: skip
-    label_set = open_broden(label_root, split, settings.categories)
+    execution = Execution(
+        device=usable_device(device), batch_size=batch_size, workers=workers, memory=memory, on_bad_image=on_bad_image
+    )
+    label_set = open_broden(label_root, split, settings.categories or None)
     label_set.name = label_name or label_set.name
     loaded = _load(networks, weights, names, domains, image_size, mean, std, seed)
     folder = out or Path("runs") / "-".join(

@@ -93,18 +93,17 @@ def main(
 def dissect_part(part: Part, label_set: LabelledImages, out: Path) -> Path:
     """The finished run folder of a part, made if it is not there."""
     from data_prep.common.terminal import progress_bars
-    from dissect.engine import Execution
     from dissect.pipeline import run
-    from dissect.settings import Settings
+    from dissect.settings import Execution, Settings
 
     print(f"{label_set.name}: {part.name}", flush=True)
-    settings = Settings(n_strongest=8 if part.name == "paper" else 1, rotate=part.rotate, n_folds=part.folds)
+    settings = Settings(strongest=8 if part.name == "paper" else 1, rotate=part.rotate, folds=part.folds)
     suffix = "-rotated" if part.rotate is not None else ""
     networks = [replace(network(name), name=f"{name}{suffix}") for name in part.networks]
     with progress_bars() as progress:
         return run(
             networks, label_set, part.layers, settings, out / part.name, ("depthwise", "pointwise"),
-            Execution(memory=2**30), progress, SEED, f"python studies/depthwise_vs_pointwise/study.py --parts {part.name}",
+            Execution(memory=1), progress, SEED, f"python studies/depthwise_vs_pointwise/study.py --parts {part.name}",
         )  # fmt: skip
 
 

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from data_prep.common.terminal import Progress
 from data_prep.formats import ImageLabels, LabelledImages
-from dissect.engine import Dissection, Execution, dissect
+from dissect.engine import Dissection, dissect
 from dissect.images import read_image
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
 from dissect.parallel_tally import category_numbers
 from dissect.scores import best_concepts, intersection_over_union
-from dissect.settings import Settings
+from dissect.settings import Execution, Settings
 
 
 class _Stored(nn.Module):
@@ -117,7 +117,8 @@ def engine(
         names = names or list(activations)
         activations = look_up_network(activations)
     layers = select_layers(list_layers(activations.model, activations.input_size), names or ())
-    return dissect(activations, layers, data, settings or Settings(), folder, Execution(**execution), progress)
+    chosen = Execution(**{"device": "cpu"} | execution)
+    return dissect(activations, layers, data, settings or Settings(), folder, chosen, progress)
 
 
 def assert_equal(result: Dissection, reference: Reference, data: LabelledImages, rule: str = "category") -> None:

@@ -29,7 +29,7 @@ from dissect.unit_tables import counts_arrays, unit_table
 from dissect.upsample import receptive_field_axis
 
 N_IMAGES = 60
-TIGHT = 140_000
+TIGHT = 140_000 / 2**30
 """Bytes of memory just above what the tails need, so that candidates must go to disk."""
 CATEGORIES = {"scene": [9, 4], "part": [3, 5, 700], "object": [3, 4, 258], "color": [1, 2]}
 # Ratios to the maps of 8 x 8 and 4 x 6: powers of two, thirds, fifths, not whole, less than one.
@@ -150,7 +150,7 @@ def interrupt_at(stage: str, done: int):
 @pytest.mark.parametrize(
     ("stage", "done"), [("forward", 7), ("forward", 35), ("forward", N_IMAGES), ("tally", 7), ("tally", 28)]
 )
-@pytest.mark.parametrize("memory", [TIGHT, 2**29])
+@pytest.mark.parametrize("memory", [TIGHT, 0.5])
 def test_interrupted_and_resumed(maps, data, reference, tmp_path, stage, done, memory):
     with pytest.raises(KeyboardInterrupt):
         engine(maps, data, tmp_path, progress=interrupt_at(stage, done), batch_size=7, memory=memory)
@@ -181,7 +181,7 @@ def crash_at(stage: str, done: int):
     return progress
 
 
-@pytest.mark.parametrize("memory", [TIGHT, 2**29])
+@pytest.mark.parametrize("memory", [TIGHT, 0.5])
 def test_a_checkpoint_after_every_batch(maps, data, reference, tmp_path, memory):
     """Also during the tally, when what is in memory moves to disk while it is being counted."""
     result = engine(maps, data, tmp_path, batch_size=7, memory=memory, checkpoint_every=0)
@@ -197,7 +197,7 @@ def test_a_crash_some_time_after_a_checkpoint(maps, data, reference, tmp_path, c
     with pytest.raises(OSError, match="disk full"):
         engine(maps, data, tmp_path, progress=crash_at(*crash), batch_size=7, memory=TIGHT)
     assert len(list(tmp_path.glob("candidates-*.npz"))) > n_files
-    assert_equal(engine(maps, data, tmp_path, batch_size=5, memory=2**29), reference, data)
+    assert_equal(engine(maps, data, tmp_path, batch_size=5, memory=0.5), reference, data)
 
 
 def test_autocast_does_not_reach_the_counts(maps, data, reference, tmp_path):
@@ -286,7 +286,7 @@ def test_the_table_of_units(maps, data, reference, tmp_path):
 
 def test_strongest_images_and_their_masks(maps, root, data, reference, tmp_path):
     """The masks that a report draws are those that were counted."""
-    strongest = StrongestMasks(**engine(maps, data, tmp_path, settings=Settings(n_strongest=5)).strongest.arrays())
+    strongest = StrongestMasks(**engine(maps, data, tmp_path, settings=Settings(strongest=5)).strongest.arrays())
     images = brute_force.read_broden(root).images
     every = [layer[:, u] for layer in maps.values() for u in range(layer.shape[1])]
     for row, (unit_maps, threshold) in enumerate(zip(every, reference.thresholds, strict=True)):
@@ -301,14 +301,14 @@ def test_strongest_images_and_their_masks(maps, root, data, reference, tmp_path)
                 np.testing.assert_array_equal(strongest.mask(row, rank), mask)
 
 
-@pytest.mark.parametrize("what", ["layer", "weights", "data", "quantile", "n_strongest"])
+@pytest.mark.parametrize("what", ["layer", "weights", "data", "quantile", "strongest"])
 def test_a_checkpoint_of_another_call_gives_no_wrong_number(maps, data, root, reference, tmp_path, what):
     """Method, part A.3: caches not keyed by layer, model and data. Either refused, or right."""
     first = maps["first"]
     both = {"first": first, "second": first[:, ::-1].copy()}
     with pytest.raises(KeyboardInterrupt):
         engine(both, data, tmp_path, ["first"], progress=interrupt_at("forward", 16))
-    settings = {"quantile": Settings(quantile=0.5), "n_strongest": Settings(n_strongest=3)}.get(what, Settings())
+    settings = {"quantile": Settings(quantile=0.5), "strongest": Settings(strongest=3)}.get(what, Settings())
     again = {"first": first[:, ::-1].copy()} if what == "weights" else both
     other = Chosen(data, np.roll(np.arange(N_IMAGES), 30)) if what == "data" else data
     name = "second" if what == "layer" else "first"
@@ -316,7 +316,7 @@ def test_a_checkpoint_of_another_call_gives_no_wrong_number(maps, data, root, re
         result = engine(again, other, tmp_path, [name], settings)
         expected = brute_force.brute_force([again[name]], brute_force.read_broden(root), settings.quantile)
         assert_equal(result, expected, data)
-        assert result.strongest.image.shape[1] == settings.n_strongest
+        assert result.strongest.image.shape[1] == settings.strongest
 
 
 def test_an_interruption_at_the_very_end_is_not_lost(maps, data, tmp_path):

@@ -87,5 +87,5 @@ def test_activations_looked_up(some, tmp_path, batch_size):
 @pytest.mark.slow
 def test_a_thousand_photographs(broden_real, tmp_path):
     many = photographs(broden_real, 1000)
-    result = engine(many.network, many.data, tmp_path, many.names, batch_size=BATCH_SIZE, memory=2**28)
+    result = engine(many.network, many.data, tmp_path, many.names, batch_size=BATCH_SIZE, memory=0.25)
     assert_equal(result, many.reference, many.data)

@@ -46,18 +46,18 @@ def test_folds_are_even_and_go_by_name() -> None:
 def test_more_folds_than_images() -> None:
     with pytest.raises(UserError, match=r"3 images, fewer than 10 folds: give --folds a lower number"):
         image_folds(["a", "b", "c"], 10)
-    with pytest.raises(UserError, match=r"number of folds is 0; it must be 1"):
-        Settings(n_folds=0)
+    with pytest.raises(UserError, match=r"`folds` is 0; it must be 1"):
+        Settings(folds=0)
 
 
 @pytest.mark.parametrize(
-    "execution", [{"workers": 1}, {"workers": 5, "batch_size": 3}, {"workers": 2, "memory": 60_000}]
+    "execution", [{"workers": 1}, {"workers": 5, "batch_size": 3}, {"workers": 2, "memory": 60_000 / 2**30}]
 )
 def test_each_fold_is_what_its_images_alone_count(
     root: Path, maps: np.ndarray, tmp_path: Path, execution: dict[str, int]
 ) -> None:
     data = open_broden(root)
-    result = engine({"first": maps}, data, tmp_path, settings=Settings(quantile=0.9, n_folds=3), **execution)
+    result = engine({"first": maps}, data, tmp_path, settings=Settings(quantile=0.9, folds=3), **execution)
     folds = image_folds([image.name for image in data.images], 3)
     broden = read_broden(root)
     for number, counts in enumerate(result.folds):

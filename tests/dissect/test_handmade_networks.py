@@ -17,11 +17,10 @@ from torch import nn
 from data_prep.broden import open_broden
 from data_prep.common.errors import UserError
 from data_prep.formats import NO_CONCEPT, ImageLabels
-from dissect.engine import Execution
 from dissect.models import Network
 from dissect.pipeline import run
 from dissect.run_store import Run, open_run
-from dissect.settings import Settings
+from dissect.settings import Execution, Settings
 from dissect.tally import Tally, flatten
 from dissect.upsample import half_pixel_axis
 

@@ -204,7 +204,7 @@ def test_seeds_out_of_range(seed: object) -> None:
     with pytest.raises(UserError) as caught:
         Settings(rotate=seed)
     assert str(caught.value) == (
-        f"The seed of the rotation is {seed!r}; it must be a whole number in 0..2^63 - 1, or not be given."
+        f"`rotate` is {seed!r}; it must be a whole number in 0..2^63 - 1, the seed of the rotation, or not be given."
     )
 
 

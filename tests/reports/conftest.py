@@ -145,7 +145,7 @@ def _info(networks: dict[str, Layers], image_root: Path | None, n_images: int) -
             "tap": "conv",
             "split": None,
             "categories": None,
-            "n_strongest": 4,
+            "strongest": 4,
         },
         "data": {
             "name": "mini-broden",

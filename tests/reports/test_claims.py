@@ -21,7 +21,7 @@ Detects = Callable[[str, str, int], tuple[str, str] | None]
 def known_run(folder: Path, detects: Detects, without: dict[int, Detects] | None = None) -> Path:
     """A run of layers 18 and 20, 6 depthwise and 12 pointwise units, four folds. without: what is found without a fold."""
     layers = [(layer, operator, n) for layer in ("18", "20") for operator, n in (("depthwise", 6), ("pointwise", 12))]
-    make_run(folder, {"net": layers}, settings={"n_folds": 4, "iou_cut": 0.04})
+    make_run(folder, {"net": layers}, settings={"folds": 4, "iou_cut": 0.04})
     units = open_run(folder).units
     replicates = []
     for left_out in (None, 0, 1, 2, 3):
