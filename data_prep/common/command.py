@@ -5,22 +5,28 @@
 
 A command is a function whose parameters are its options (`tyro` reads names, types, defaults and docstring); it returns the
 exit status. A `Tool` may hold another one, as `data-prep` holds `data-prep decathlon`.
+
+The library's errors name parameters in backticks, since whoever calls it has no flags; where the command has an option of that
+name, its user reads the option:
+
+    give another `out`, or `overwrite` it      becomes      give another --out, or --overwrite it
 """
 
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
 from functools import partial, wraps
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from data_prep.common.errors import UserError
 
@@ -30,18 +36,27 @@ Command = Callable[..., int]
 @dataclass(frozen=True)
 class Tool:
     """prog: as the user types it. commands: by name, in the order of the help. examples: a line to paste for each command.
-    interrupted: what a user should know after Ctrl-C."""
+    interrupted: what a user should know after Ctrl-C. flags: option by parameter of the library, for those that the command
+    calls otherwise, such as {"name": "--names"}."""
 
     prog: str
     description: str
     commands: Mapping[str, Command | Tool]
     examples: Mapping[str, str]
+    _: KW_ONLY
     interrupted: str = "interrupted: the same command resumes from here."
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     def chosen(self, args: Sequence[str]) -> tuple[Tool, list[str]]:
         """The innermost tool that `args` begin with, and what is left of them."""
         inner = self.commands.get(args[0]) if args else None
         return inner.chosen(args[1:]) if isinstance(inner, Tool) else (self, list(args))
+
+    def with_flags(self, sentence: str, args: Sequence[str]) -> str:
+        """The sentence with the options of the command that `args` begin with in place of parameters in backticks."""
+        command = self.commands.get(args[0]) if args else None
+        known = dict(self.flags) if command is None or isinstance(command, Tool) else {**options(command), **self.flags}
+        return re.sub(r"`(\w+)`", lambda name: known.get(name[1], name[0]), sentence)
 
 
 def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
@@ -59,7 +74,7 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
         sys.exit(status)
     except UserError as error:
-        sys.exit(_fail(str(error)))
+        sys.exit(_fail(tool.with_flags(str(error), args)))
     except BrokenPipeError:  # who reads the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -75,6 +90,32 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print(tool.interrupted, file=sys.stderr)
         sys.exit(130)
+
+
+def options(command: Command) -> dict[str, str]:
+    """The options of a command by parameter; a dataclass among the parameters stands for its fields.
+
+    >>> def count(folder: str, /, *, batch_size: int = 4, memory: float = 0.5) -> int: ...
+    >>> options(count)
+    {'batch_size': '--batch-size', 'memory': '--memory'}
+    """
+    names: list[str] = []
+    hints = get_type_hints(command, include_extras=True)
+    for parameter in inspect.signature(command).parameters.values():
+        kind, marks = _unwrapped(hints.get(parameter.name))
+        if is_dataclass(kind):
+            names += [each.name for each in fields(kind)]
+        elif parameter.kind is not parameter.POSITIONAL_ONLY and "Positional" not in marks:
+            names.append(parameter.name)
+    return {name: f"--{name.replace('_', '-')}" for name in names}
+
+
+def _unwrapped(hint: Any) -> tuple[Any, str]:
+    """The type in an `Annotated` one, and what is written beside it."""
+    if get_origin(hint) is not Annotated:
+        return hint, ""
+    kind, *marks = get_args(hint)
+    return kind, repr(marks)
 
 
 def package_version() -> str:

@@ -280,7 +280,7 @@ TOOL = Tool(
         **counting.COMMANDS,
     },
     EXAMPLES,
-    "interrupted: what was finished is kept; the same command resumes after the last whole epoch.",
+    interrupted="interrupted: what was finished is kept; the same command resumes after the last whole epoch.",
 )
 
 
