@@ -1,6 +1,6 @@
-"""What a user can fix, in one sentence: what, which value, what is allowed, what to do next.
+"""What a user can fix, in one sentence: what, which value, what is allowed, what to do next. Parameters stand in backticks.
 
-    raise UserError("The quantile level is 2; it must lie strictly between 0 and 1: 0.995 is usual.")
+    raise UserError("`quantile` is 2; it must lie strictly between 0 and 1: 0.995 is usual.")
     choose("method", "pointwise", ["pointwise-sharing", "dan"])      # Unknown method 'pointwise'; known: ...; nearest: ...
 
 Whoever calls the library catches `UserError`; the commands print its sentence and end with status 2.
@@ -18,7 +18,12 @@ class UserError(Exception):
 
 
 def choose(what: str, value: object, known: Iterable[str]) -> None:
-    """Raises `UserError` unless `value` is one of the `known` names, offering the nearest."""
+    """Raises `UserError` unless `value` is one of the `known` names, offering the nearest.
+
+    >>> choose("method", "dans", ["dan", "piggyback"])
+    Traceback (most recent call last):
+    data_prep.common.errors.UserError: Unknown method 'dans'; known: dan, piggyback; nearest: dan.
+    """
     names = list(known)
     if value not in names:
         listed = f"known: {', '.join(names)}" if names else "there is none yet"
@@ -26,18 +31,32 @@ def choose(what: str, value: object, known: Iterable[str]) -> None:
 
 
 def nearest(name: object, known: Iterable[str], n: int = 3) -> str:
-    """`nearest("pointwize", names)` is `"; nearest: pointwise"`, to be put behind a sentence; "" where none is near."""
+    """The nearest names, to be put at the end of a sentence; "" where none is near.
+
+    >>> nearest("pointwize", ["depthwise", "pointwise", "dan"], n=1)
+    '; nearest: pointwise'
+    """
     near = difflib.get_close_matches(str(name), list(known), n, 0.4)
     return f"; nearest: {', '.join(near)}" if near else ""
 
 
-def check_number(what: str, value: object, low: float, high: float, advice: str) -> None:
-    """Raises `UserError` unless low <= value < high; `advice` says what to give, as in "0 for none"."""
+def check_number(what: str, value: object, low: float, high: float, *, advice: str) -> None:
+    """Raises `UserError` unless low <= value < high; `advice` says what to give, as in "0 for none".
+
+    >>> check_number("Dropout", 1, 0, 1, advice="0 for none")
+    Traceback (most recent call last):
+    data_prep.common.errors.UserError: Dropout 1 is not usable; give a number from 0 to below 1, 0 for none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < high:
         raise UserError(f"{what} {value!r} is not usable; give a number from {low:g} to below {high:g}, {advice}.")
 
 
 def check_range(what: str, value: float, least: float, most: float) -> None:
-    """Raises `UserError` unless least <= value <= most, both included; a value that is not a number is refused."""
+    """Raises `UserError` unless least <= value <= most, both included; a value that is not a number is refused.
+
+    >>> check_range("`iou_cut`", 4, 0, 1)
+    Traceback (most recent call last):
+    data_prep.common.errors.UserError: `iou_cut` is 4; it must lie in 0..1.
+    """
     if not (math.isfinite(value) and least <= value <= most):
         raise UserError(f"{what} is {value}; it must lie in {least}..{most}.")

@@ -71,8 +71,8 @@ class MultiDomainNetwork(nn.Module):
         self._check_new(name)
         if isinstance(n_classes, bool) or not isinstance(n_classes, Integral) or not 0 < n_classes <= 1_000_000:
             raise UserError(f"n_classes {n_classes!r} is no number of classes: give one from 1 to 1,000,000.")
-        check_number("Dropout", dropout, 0, 1, "0 for none")
-        check_number("Seed", seed, 0, 2**63, "whole")
+        check_number("Dropout", dropout, 0, 1, advice="0 for none")
+        check_number("Seed", seed, 0, 2**63, advice="whole")
         generator = torch.Generator("cpu").manual_seed(int(seed))
         self._put(name, self.method.network(self.body, name, int(n_classes), dropout, generator))
 

@@ -41,7 +41,7 @@ class DAN(SharingMethod):
 
     def __post_init__(self) -> None:
         choose("controller", self.controller, CONTROLLERS)
-        check_number("Rank", self.rank, 1, 10_000, "whole")
+        check_number("Rank", self.rank, 1, 10_000, advice="whole")
         if self.rank != int(self.rank):
             raise UserError(f"Rank {self.rank!r} is not usable; give a whole number, such as 8.")
         if not isinstance(self.noise, bool):

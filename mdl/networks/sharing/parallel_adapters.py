@@ -36,7 +36,7 @@ class ParallelAdapters(SharingMethod):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_number("Adapter dropout", self.dropout, 0, 1, "0 for none")
+        check_number("Adapter dropout", self.dropout, 0, 1, advice="0 for none")
 
     def owns(self, name: str, module: nn.Module) -> bool:
         return isinstance(module, nn.BatchNorm2d)
