@@ -1,1 +1,50 @@
-"""Units and concepts: which concept does each unit of a network detect? (Bau et al. 2017)"""
+"""Units and concepts: which concept does each unit of a network detect? Network dissection (Bau et al. 2017).
+
+    network = dissect.load_network("torchvision:squeezenet1_1")
+    run = dissect.run([network], data_prep.open_embedded(split="val"), layers=["features.3"], out="runs/mine")
+    run.units                                 # a pandas table, one row for each unit
+
+The names in `__all__` are the public ones; each is loaded when it is first used, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data_prep.common.doors import attach
+
+if TYPE_CHECKING:
+    from data_prep.common.errors import UserError
+    from dissect.engine import Dissection
+    from dissect.engine import dissect as dissect_layers
+    from dissect.layers import Layer, list_layers, select_layers
+    from dissect.models import Network, load_network
+    from dissect.netdissect_tally import export_tally
+    from dissect.pipeline import run
+    from dissect.run_store import Run, open_run
+    from dissect.settings import Execution, Settings
+    from dissect.weights import load_weights
+
+    __version__: str
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Dissection": "dissect.engine",
+        "Execution": "dissect.settings",
+        "Layer": "dissect.layers",
+        "Network": "dissect.models",
+        "Run": "dissect.run_store",
+        "Settings": "dissect.settings",
+        "UserError": "data_prep.common.errors",
+        "__version__": "data_prep.common.command",
+        "dissect_layers": "dissect.engine:dissect",
+        "export_tally": "dissect.netdissect_tally",
+        "list_layers": "dissect.layers",
+        "load_network": "dissect.models",
+        "load_weights": "dissect.weights",
+        "open_run": "dissect.run_store",
+        "run": "dissect.pipeline",
+        "select_layers": "dissect.layers",
+    },
+)

@@ -6,6 +6,15 @@
 Defaults stand here and nowhere else; those of `Settings` are the definitions of method, part A.1. The command `dissect run`
 takes each field as an option of the same name, and shows the sentence below it as its help. A value out of range is refused
 here, once. Imports no torch.
+
+>>> Settings(quantile=0.99).as_json()["quantile"]
+0.99
+>>> Settings(quantile=2)
+Traceback (most recent call last):
+...
+data_prep.common.errors.UserError: `quantile` is 2; it must lie strictly between 0 and 1: 0.995 keeps the top 0.5 %.
+>>> Execution(memory=2).memory_bytes
+2147483648
 """
 
 from __future__ import annotations
@@ -13,7 +22,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from tyro.conf import arg
+from tyro.conf import Suppress, arg
 
 from data_prep.common.errors import UserError, check_range
 
@@ -27,18 +36,13 @@ UnionRule = Literal["category", "all-images", "touched"]
 
 UpsampleRule = Literal["half-pixel", "receptive-field"]
 
+LAYERS = ("18", "20", "22")
+"""The convolutions of ResNet-26 that the paper's Figures 5 and 6 show."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What decides the result.
-
-    >>> Settings(quantile=0.99).as_json()["quantile"]
-    0.99
-    >>> Settings(quantile=2)
-    Traceback (most recent call last):
-    ...
-    data_prep.common.errors.UserError: `quantile` is 2; it must lie strictly between 0 and 1: 0.995 keeps the top 0.5 %.
-    """
+    """What decides the result, and is recorded with it."""
 
     quantile: float = 0.995
     """Level of the threshold: 0.995 keeps the top 0.5 % of a unit's activations."""
@@ -65,8 +69,7 @@ class Settings:
     """Strongest images kept for each unit."""
 
     rotate: Annotated[int | None, arg(metavar="SEED")] = None
-    """Dissect each layer in a basis rotated at random from this seed: the control of Bau et al. 2017 for whether concepts
-    align with single units."""
+    """Dissect each layer in a basis rotated at random from this seed: the control for whether concepts align with units."""
 
     folds: int = 1
     """Keep counts by this many folds of the images too, for 95 % intervals (a jackknife over images); 10 is usual."""
@@ -97,11 +100,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How the work is done; none of it decides the result.
-
-    >>> Execution(memory=2).memory_bytes
-    2147483648
-    """
+    """How the work is done; none of it decides the result."""
 
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
@@ -118,13 +117,13 @@ class Execution:
     on_bad_image: Literal["skip", "fail"] = "fail"
     """What to do with an image or label map that cannot be used."""
 
-    checkpoint_every: float = 120.0
+    checkpoint_every: Annotated[float, Suppress] = 120.0
     """Seconds between two savings of the work done so far, from which an interrupted run resumes."""
 
     def __post_init__(self) -> None:
         check_range("`batch_size`", self.batch_size, 1, 4096)
         check_range("`workers`", self.workers, 1, 256)
-        check_range("`memory`", self.memory, 2**-20, 2**20)
+        check_range("`memory`", self.memory, 1e-6, 2**20)
         check_range("`checkpoint_every`", self.checkpoint_every, 0, 2**20)
         _check_choice("on_bad_image", self.on_bad_image, ("skip", "fail"))
 

@@ -67,7 +67,7 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         if args[:1] == ["--version"]:
-            print(f"{tool.prog} {package_version()}")
+            print(f"{tool.prog} {__version__}")
             sys.exit(0)
         tool, args = tool.chosen(args)
         status = _parse(tool, args)()
@@ -124,6 +124,10 @@ def package_version() -> str:
         return version("multidomain-dissection")
     except PackageNotFoundError:
         return "unknown"
+
+
+__version__ = package_version()
+"""What the four packages show as their version."""
 
 
 def _parse(tool: Tool, args: Sequence[str]) -> Command:

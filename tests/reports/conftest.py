@@ -136,7 +136,6 @@ def _info(networks: dict[str, Layers], image_root: Path | None, n_images: int) -
         "name": "synthetic",
         "created": "2026-01-02T03:04:05Z",
         "command": "dissect run --name synthetic",
-        "seed": 0,
         "settings": {
             "quantile": 0.995,
             "iou_cut": 0.04,

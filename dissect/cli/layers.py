@@ -1,0 +1,39 @@
+"""`dissect layers`: what there is to tap."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import tyro
+
+from data_prep.common.terminal import Style, print_rows
+from dissect.cli.run import DEFAULT_NETWORKS, load
+
+
+def layers(
+    network: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[NETWORK]")] = f"mdl:{DEFAULT_NETWORKS[0]}",
+    /,
+    *,
+    everything: bool = False,
+    image_size: tuple[int, ...] = (),
+    style: Style = "table",
+) -> int:
+    """List the layers of a network that can be tapped, with the numbers and names by which --layers takes them.
+
+    Args:
+        network: A network by name, as in `dissect run`.
+        everything: List every module that fires, not only convolutions.
+        image_size: Side, or height and width, of the input; the network's own if not given.
+        style: A table, or CSV or JSON for another program.
+    """
+    from dissect.layers import list_layers
+
+    loaded = load([network], image_size=image_size)[0]
+    rows = []
+    for layer in list_layers(loaded.model, loaded.input_size):
+        if layer.numbered or everything:
+            size = f"{layer.shape[1]} x {layer.shape[2]}" if layer.shape else f"none: {layer.output}"
+            number = layer.label if layer.numbered else ""
+            rows.append((number, layer.operator, layer.module, str(layer.n_units or ""), size))
+    print_rows(("number", "operator", "module", "units", "map"), rows, style=style)
+    return 0

@@ -1,0 +1,156 @@
+"""`dissect run`: networks by name, the data, one library call, the report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from data_prep.common.errors import UserError, choose
+from data_prep.common.files import slug
+from dissect.cli.report import report
+from dissect.settings import LAYERS, Execution, Settings
+
+if TYPE_CHECKING:
+    from dissect.models import Network
+
+DEFAULT_NETWORKS = ("imagenet12", "cifar100-individual")
+"""The shipped networks that stand for the two of the paper's Figures 5 and 6."""
+
+
+def run(
+    networks: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NETWORK ...]")] = (),
+    /,
+    *,
+    layers: tuple[str, ...] = LAYERS,
+    operators: Annotated[tuple[Literal["depthwise", "pointwise", "conv"], ...], tyro.conf.arg(aliases=("--ops",))] = (),
+    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    weights: tuple[Path, ...] = (),
+    names: tuple[str, ...] = (),
+    domains: tuple[str, ...] = (),
+    image_size: tuple[int, ...] = (),
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+    seed: int = 0,
+    settings: tyro.conf.OmitArgPrefixes[Settings] = Settings(),  # noqa: B008  frozen
+    execution: tyro.conf.OmitArgPrefixes[Execution] = Execution(),  # noqa: B008  frozen
+    overwrite: bool = False,
+) -> int:
+    """Find the concept that each unit of the chosen layers detects, and write tables, figures and a report.
+
+    With nothing but --layers it dissects two trained networks that come with it, separable ResNet-26 of ImageNet and of
+    CIFAR-100 images, on the embedded miniature Broden.
+
+    Args:
+        networks: Networks by name: mdl:NAME (trained: imagenet12, cifar100-individual, cifar100, dtd, gtsrb, omniglot,
+            vgg-flowers; untrained: separable, plain), efficientnet_lite0, torchvision:NAME, timm:NAME,
+            package.module:factory or path/to/file.py:factory; arguments after commas, as in mdl:separable,width=32.
+            mdl:imagenet12 and mdl:cifar100-individual if none is given. They may also stand behind the layers.
+        layers: Convolution numbers, module names or globs; `dissect layers NETWORK` lists them.
+        operators: Keep only layers with these operators.
+        data: A label set in the Broden layout; the embedded one if not given.
+        out: The run folder; runs/DATA-NETWORKS-LAYERS[-rotated-SEED] if not given.
+        weights: A safetensors file or state dict for each network, in their order.
+        names: A name for each network, in the tables and figures.
+        domains: If no network is given, the trained ones to dissect, such as imagenet12 gtsrb; else the visual domain that
+            each network was trained on, in the tables and figures.
+        image_size: Side, or height and width, that images are resized to; the network's own if not given.
+        mean: Mean of red, green and blue in 0..1 that images are normalised by; the network's own if not given.
+        std: Standard deviation likewise.
+        seed: Seed of untrained networks.
+        overwrite: Replace a run folder made with other settings.
+    """
+    # Drawing the embedded set forks processes, so it comes before anything that starts threads.
+    label_root, label_name = (data, None) if data else (_embedded(), "embedded")
+
+    import dissect
+    from data_prep.broden import open_broden
+    from data_prep.common.terminal import progress_bars
+    from dissect.families import is_network
+
+    label_set = open_broden(label_root, settings.split, settings.categories or None)
+    label_set.name = label_name or label_set.name
+    # No module has a colon in its name, so a network is told from a layer, on whichever side of --layers it stands.
+    networks += tuple(word for word in layers if is_network(word))
+    layers = tuple(word for word in layers if not is_network(word))
+    loaded = load(
+        networks, weights=weights, names=names, domains=domains, image_size=image_size, mean=mean, std=std, seed=seed
+    )
+    folder = out or Path("runs") / "-".join(
+        [label_set.name, *(network.name for network in loaded), *map(slug, layers)]
+        + ([] if settings.rotate is None else [f"rotated-{settings.rotate}"])
+    )
+    was_done = (folder / "DONE").exists() and not overwrite
+    with progress_bars() as progress:
+        finished = dissect.run(
+            loaded, label_set, layers=layers, operators=operators, out=folder, settings=settings, execution=execution,
+            overwrite=overwrite, progress=progress, recorded={"command": shlex.join(["dissect", *sys.argv[1:]])},
+        )  # fmt: skip
+    if was_done:
+        print(f"{folder} was already finished with these settings; --overwrite makes it again.")
+    skipped = finished.info["data"]["skipped"]
+    if skipped:
+        print(
+            f"note: {len(skipped)} of {len(label_set.images)} images were left out; the first: {skipped[0]['reason']}"
+        )
+    return report(folder)
+
+
+def load(
+    specs: Sequence[str],
+    *,
+    weights: Sequence[Path] = (),
+    names: Sequence[str] = (),
+    domains: Sequence[str] = (),
+    image_size: Sequence[int] = (),
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    seed: int = 0,
+) -> list[Network]:
+    """The networks, each with what the options say of it; without any, the shipped ones of the domains."""
+    from dissect.models import load_network
+
+    if not specs:
+        specs, domains = _shipped(domains), ()
+    for option, values in (("--weights", weights), ("--names", names), ("--domains", domains)):
+        if values and len(values) != len(specs):
+            raise UserError(
+                f"{option} has {len(values)} values for {len(specs)} networks: give one for each, in their order."
+            )
+    return [
+        load_network(
+            spec,
+            weights=weights[n] if weights else None,
+            name=names[n] if names else None,
+            domain=domains[n] if domains else None,
+            image_size=image_size or None,
+            mean=mean or None,
+            std=std or None,
+            seed=seed,
+        )
+        for n, spec in enumerate(specs)
+    ]
+
+
+def _embedded() -> Path:
+    """The embedded miniature Broden, drawn first where it is not there yet."""
+    from data_prep.common.terminal import progress_bars
+    from data_prep.mini_broden import ensure
+
+    with progress_bars() as progress:
+        return ensure(progress=lambda done, total: progress("drawing", done, total))
+
+
+def _shipped(names: Sequence[str]) -> list[str]:
+    """The shipped networks of these names as `load_network` takes them; the paper's two if there is none."""
+    from mdl.shipped.reader import shipped_networks
+
+    known = shipped_networks()
+    for name in names:
+        choose("name among --domains", name, known)
+    return [f"mdl:{name}" for name in names or DEFAULT_NETWORKS]
