@@ -109,7 +109,9 @@ def forward(data: Path, batch_size: int, n_images: int) -> None:
     model = network.model.to(memory_format=torch.channels_last)
     start = time.perf_counter()
     with (
-        ImageReader(labelled, network.input_size, batch_size, label_cache=NoLabels()) as reader,
+        ImageReader(
+            labelled, network.input_size, batch_size=batch_size, workers=2, on_bad_image="fail", label_cache=NoLabels()
+        ) as reader,
         torch.inference_mode(),
     ):
         for _, pixels in reader.batches():
@@ -138,7 +140,7 @@ def dense(data: Path, n_images: int) -> None:
     labelled.images = labelled.images[:n_images]
     network = load_network(NETWORK)
     layers = select_layers(list_layers(network.model, network.input_size), LAYERS, ["depthwise", "pointwise"])
-    reader = ImageReader(labelled, network.input_size, n_images)
+    reader = ImageReader(labelled, network.input_size, batch_size=n_images, workers=2, on_bad_image="fail")
     with reader, tap_layers(network.model, [layer.module for layer in layers]) as look:
         numbers, pixels = next(reader.batches())
         maps = list(look(network.prepare(torch.from_numpy(pixels))).values())
@@ -170,19 +172,21 @@ def dense(data: Path, n_images: int) -> None:
         strongest = [StrongestImages(layer.n_units, 8) for layer in layers]
         for kept, layer_peaks in zip(strongest, peaks, strict=True):
             kept.add(layer_peaks, numbers)
-        masks = MaskRecorder.of([kept.image for kept in strongest], [kept.peak for kept in strongest], thresholds)
+        masks = MaskRecorder.of(strongest, thresholds)
         geometry = Geometry([layer.shape[1:] for layer in layers])
         start = time.perf_counter()
         one_fold = np.zeros(len(labelled.images), np.int64)
-        parts = (geometry, layers, labelled, "category", thresholds, masks, reader.label_cache, 2, one_fold)
-        with ParallelTally(*parts) as comparison:
-            comparison.add(numbers, batch)
-            comparison.tally()
-        return time.perf_counter() - start, comparison
+        with ParallelTally(
+            layers, labelled, union="category", geometry=geometry, thresholds=thresholds, masks=masks,
+            labels=reader.label_cache, workers=2, fold_of=one_fold,
+        ) as counting:  # fmt: skip
+            counting.add(numbers, batch)
+            counting.total()
+        return time.perf_counter() - start, counting
 
     tally()  # compile once
-    seconds, comparison = tally()
-    same = torch.cat(counted).numpy() != comparison.tally().intersection_area
+    seconds, counting = tally()
+    same = torch.cat(counted).numpy() != counting.total().intersection_area
     whole = [c for c, concept in enumerate(labelled.concepts) if concept.category in ("scene", "texture")]
     same[:, whole] = False  # image-level labels are not in the planes that the dense computation counts
     print(

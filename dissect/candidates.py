@@ -2,7 +2,8 @@
 
     candidates = Candidates(folder, ceiling=512 * 2**20)
     candidates.add(images, {0: Maps(...)}, bounds)                   # bounds[layer][unit], rising as images come in
-    for images, batch in candidates.batches(thresholds): ...         # {layer: Maps} of a few images, in the order added
+    for images, batch in candidates.batches(thresholds):             # {layer: Maps} of a few images, in the order added
+        ...
 
 A map whose largest value is not above the threshold has an empty mask and is never stored. Beyond `ceiling` bytes the
 maps go to files in `folder`; the counts do not change.
@@ -64,18 +65,19 @@ class Candidates:
         self._prune_at = ceiling // 8
 
     def add(self, images: np.ndarray, batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> None:
-        """images: (B,) numbers of the next few images; batch: layer -> their maps; bounds: what each layer's units must
-        exceed by now."""
+        """images: (B,) numbers of the next few images; batch: layer -> their maps; bounds: for each layer what its units
+        must exceed so far, (U,)."""
         self.in_memory.append((images, batch))
         self.n_bytes += _n_bytes(batch)
         if self.n_bytes > self._prune_at:
             self.drop_below(bounds)
-            # Prune again only once the store has doubled, so that pruning costs a constant per map.
+            # Prune again only once the store has doubled, so that pruning costs the same for each map.
             self._prune_at = min(max(2 * self.n_bytes, self.ceiling // 8), self.ceiling)
             if self.n_bytes > self.ceiling // 2:
                 self.spill()
 
     def drop_below(self, bounds: Sequence[np.ndarray]) -> None:
+        """Forget the maps in memory that can no longer pass."""
         for n, (images, batch) in enumerate(self.in_memory):  # one at a time: old and new never stand side by side
             self.in_memory[n] = (images, _passing(batch, bounds))
         self.n_bytes = sum(_n_bytes(batch) for _, batch in self.in_memory)
@@ -98,7 +100,7 @@ class Candidates:
         self.in_memory, self.n_bytes, self._prune_at = [], 0, self.ceiling // 8
 
     def adopt(self, n_files: int) -> None:
-        """Take up the first `n_files` files that an interrupted store left in the folder."""
+        """Continue with the first `n_files` files that an interrupted store left in the folder."""
         self.files = [self._file(n) for n in range(n_files)]
 
     def _file(self, n: int) -> Path:

@@ -1,8 +1,10 @@
 """Seconds by stage.
 
 clock = Clock()
-with clock("forward"): ...
-for batch in clock.iterate("read", batches): ...    # the time spent waiting for each
+with clock("forward"):
+    ...
+for batch in clock.iterate("read", batches):        # the time spent waiting for each
+    ...
 clock.seconds                                       # {"read": 1.2, "forward": 3.4}
 """
 
@@ -17,6 +19,8 @@ T = TypeVar("T")
 
 
 class Clock:
+    """`seconds`: the time spent in each stage so far, added up over all visits to it."""
+
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
@@ -29,6 +33,7 @@ class Clock:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
     def iterate(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """`items`, with the time spent waiting for each of them counted under `stage`."""
         iterator = iter(items)
         while True:
             with self(stage):

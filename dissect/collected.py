@@ -1,8 +1,8 @@
 """All that must be remembered of the images seen so far, in one pass over them.
 
-    observation = Collected(layers, n_images=400, settings, folder, memory)
-    observation.add(images, maps)             # numbers of a batch of images, and {layer index: (B, U, h, w)}
-    thresholds = observation.thresholds()     # [(U,) float32] one a layer, exact
+    collected = Collected(layers, n_images=400, quantile=0.995, n_strongest=8, folder=folder, memory_bytes=2**29)
+    collected.add(images, maps)               # numbers of a batch of images, and for each layer (B, U, h, w)
+    thresholds = collected.thresholds()       # for each layer (U,) float32, exact
 
 State of each layer: the upper tail of every unit, its strongest images, and the maps that can still pass (`candidates`).
 """
@@ -24,24 +24,34 @@ from dissect.thresholds import UpperTail
 
 
 class Collected:
-    """One network's layers over a data set of at most `n_images` images. `memory` is the ceiling, in bytes, of the tails
-    and candidates together; past it candidates go to files in `folder`. Raises `UserError` where the tails alone exceed it."""
+    """One network's layers over a data set of at most `n_images` images.
+
+    quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
+    candidates together; past it candidates go to files in `folder`. Raises `UserError` where the tails alone exceed it.
+    """
 
     def __init__(
-        self, layers: Sequence[Layer], n_images: int, quantile: float, n_strongest: int, folder: Path, memory: int
+        self,
+        layers: Sequence[Layer],
+        *,
+        n_images: int,
+        quantile: float,
+        n_strongest: int,
+        folder: Path,
+        memory_bytes: int,
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
-        if needed > 0.75 * memory:
+        if needed > 0.75 * memory_bytes:
             raise UserError(
                 f"The exact {quantile} quantile of {sum(layer.n_units for layer in layers)} units over {n_images} images needs "
-                f"{needed / 2**30:.2f} GiB, more than three quarters of the memory allowed ({memory / 2**30:.2f} GiB): "
-                f"raise --memory to {needed / 0.7 / 2**30 + 0.01:.2f}, tap fewer layers, or choose a higher quantile."
+                f"{needed / 2**30:.2f} GiB, more than three quarters of the memory allowed ({memory_bytes / 2**30:.2f} GiB): "
+                f"raise `memory` to {needed / 0.7 / 2**30 + 0.01:.2f}, tap fewer layers, or choose a higher quantile."
             )
         self.layers = layers
         self.n_seen = 0
         self.tails = [UpperTail(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers]
-        self.strongest = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
-        self.candidates = Candidates(folder, memory - needed)
+        self.strongest_images = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
+        self.candidates = Candidates(folder, memory_bytes - needed)
 
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
@@ -50,7 +60,7 @@ class Collected:
             _check_finite(layer, layer_maps, images)
             # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
             peaks = layer_maps.flatten(2).amax(2).add(0).cpu().numpy()
-            self.strongest[k].add(peaks, images)
+            self.strongest_images[k].add(peaks, images)
             which, units = np.nonzero(peaks > self.tails[k].bound)
             chosen = layer_maps[torch.from_numpy(which), torch.from_numpy(units)].cpu().numpy()
             units = units.astype(np.int32)
@@ -60,25 +70,29 @@ class Collected:
         self.n_seen += len(images)
 
     def thresholds(self) -> list[np.ndarray]:
-        """The exact threshold of every unit of each layer over the images seen."""
+        """For each layer the exact threshold of its units, (U,) float32, over the images seen."""
         return [
             tail.quantile(self.n_seen * layer.n_positions) for tail, layer in zip(self.tails, self.layers, strict=True)
         ]
+
+    def max_activations(self) -> list[np.ndarray]:
+        """For each layer the largest activation of its units, (U,) float32, over the images seen."""
+        return [strongest.peak[:, 0] for strongest in self.strongest_images]
 
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: arrays, and candidates moved to their files."""
         self.candidates.spill()
         arrays = {"n_seen": np.array(self.n_seen), "n_files": np.array(len(self.candidates.files))}
-        for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest, strict=True)):
+        for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
             arrays |= {f"{k}.values": tail.values, f"{k}.count": tail.count, f"{k}.bound": tail.bound}
             arrays |= {f"{k}.peak": strongest.peak, f"{k}.image": strongest.image}
         return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take up what `state` gave; the candidates' files must still lie in the folder."""
+        """Continue from what `state` gave; the candidates' files must still lie in the folder."""
         self.n_seen = int(arrays["n_seen"])
         self.candidates.adopt(int(arrays["n_files"]))
-        for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest, strict=True)):
+        for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
             tail.values, tail.count, tail.bound = (arrays[f"{k}.{name}"] for name in ("values", "count", "bound"))
             strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
 

@@ -1,6 +1,6 @@
 """Network dissection, as section 2 of Bau et al. 2017 tells it.
 
-    result = dissect(network, layers, data, Settings(), folder=Path("scratch"))
+    result = dissect(network, layers, data, folder=Path("scratch"))
     result.counts.intersection_area           # (U, C) int64, units of all layers one after the other
 
 The network is run once over every image. Each unit gets the threshold that it exceeds at 0.5 % of all positions; what
@@ -28,25 +28,25 @@ from data_prep.formats import LabelledImages
 from dissect.clock import Clock
 from dissect.collected import Collected
 from dissect.folds import image_folds
-from dissect.images import ImageReader, LabelCache, usable
+from dissect.images import ImageReader, LabelCache, check_usable
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
 from dissect.parallel_tally import ParallelTally
 from dissect.receptive_field import receptive_fields
-from dissect.resume import checkpoints
+from dissect.resume import resumable
 from dissect.rotation import rotation_of
-from dissect.scores import Counts, counts_of
+from dissect.scores import Counts
 from dissect.settings import Execution, Settings
 from dissect.taps import tap_layers
 from dissect.upsample import Geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dissection:
     """What is known of one network's units: `U` counts the units of all layers, layer after layer.
 
-    folds: the counts of each fold of the images, of which `counts` is the sum.
+    folds: the counts of each fold of the images, of which `counts` is the sum. masks: of each unit on its strongest images.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
     seconds: time by stage; `read` is only the time spent waiting for the reading threads.
     """
@@ -56,7 +56,7 @@ class Dissection:
     folds: Sequence[Counts]
     threshold: np.ndarray
     max_activation: np.ndarray
-    strongest: MaskRecorder
+    masks: MaskRecorder
     images: np.ndarray
     skipped: list[tuple[int, str]]
     seconds: dict[str, float]
@@ -71,66 +71,67 @@ def dissect(
     network: Network,
     layers: Sequence[Layer],
     data: LabelledImages,
-    settings: Settings,
+    *,
     folder: Path,
+    settings: Settings | None = None,
     execution: Execution | None = None,
     progress: Progress = silent,
     label_cache: LabelCache | None = None,
 ) -> Dissection:
     """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoint of an interrupted pass,
-    from which the same call goes on. Raises `UserError` for what the user can mend."""
-    execution = execution or Execution()
-    clock = Clock()
-    observation = Collected(layers, len(data.images), settings.quantile, settings.strongest, folder, execution.memory_bytes)
-    reader = ImageReader(
-        data, network.input_size, execution.batch_size, execution.workers, execution.on_bad_image, label_cache
-    )
-    device = usable_device(execution.device)
-    model = _channels_last(network.model.to(device))
-    modules = [layer.module for layer in layers]
-    rotate = rotation_of(layers, settings.rotate, device)
-
+    from which the same call resumes. Raises `UserError` for what the user can fix."""
+    settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
+    device, modules = usable_device(execution.device), [layer.module for layer in layers]
+    model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     fold_of = image_folds([image.name for image in data.images], settings.folds)
-    key = _key(network, layers, data, settings)
+    collected = Collected(
+        layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
+        memory_bytes=execution.memory_bytes,
+    )  # fmt: skip
+    reader = ImageReader(
+        data, network.input_size, batch_size=execution.batch_size, workers=execution.workers,
+        on_bad_image=execution.on_bad_image, label_cache=label_cache,
+    )  # fmt: skip
+    decides = _fingerprint(network, layers, data, settings)
 
-    with reader, checkpoints(observation, reader, folder, execution.checkpoint_every, key) as checkpoint:
+    with reader, resumable(collected, reader, folder, decides=decides, every=execution.checkpoint_every) as checkpoint:
+        # One pass over the images: the upper tail of every unit, and the maps that can still exceed its threshold.
         with tap_layers(model, modules) as look:
             for numbers, pixels in clock.iterate("read", reader.batches()):
                 with clock("forward"):
                     maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(device))))
                 with clock("thresholds"):
-                    observation.add(numbers, [maps[module] for module in modules])
+                    collected.add(numbers, [maps[module] for module in modules])
                 checkpoint()
                 progress("forward", reader.n_read, len(data.images))
-        usable(observation.n_seen, reader.skipped)
+        check_usable(collected.n_seen, reader.skipped)
 
+        # The threshold of every unit: the quantile of all its activations.
         with clock("thresholds"):
-            thresholds = observation.thresholds()
-            masks = MaskRecorder.of(
-                [strongest.image for strongest in observation.strongest],
-                [strongest.peak for strongest in observation.strongest],
-                thresholds,
-            )
+            thresholds = collected.thresholds()
+            masks = MaskRecorder.of(collected.strongest_images, thresholds)
+
+        # What lies above it, at the size of the label map, against every concept.
         with clock("tally"), ParallelTally(
-            _geometry(network, layers, settings), layers, data, settings.union, thresholds, masks,
-            reader.label_cache, execution.workers, fold_of,
-        ) as comparison:  # fmt: skip
-            for images, batch in observation.candidates.batches(thresholds):
-                comparison.add(images, batch)
+            layers, data, union=settings.union, geometry=_geometry(network, layers, settings), thresholds=thresholds,
+            masks=masks, labels=reader.label_cache, workers=execution.workers, fold_of=fold_of,
+        ) as tally:  # fmt: skip
+            for images, batch in collected.candidates.batches(thresholds):
+                tally.add(images, batch)
                 checkpoint()
-                progress("tally", len(comparison.images), observation.n_seen)
-            counts, folds = counts_of(comparison.tally()), [counts_of(fold) for fold in comparison.folds()]
+                progress("tally", len(tally.images), collected.n_seen)
+            total, folds = tally.total(), tally.folds()
 
     return Dissection(
-        layers,
-        counts,
-        folds,
-        np.concatenate(thresholds),
-        np.concatenate([strongest.peak[:, 0] for strongest in observation.strongest]),
-        masks,
-        np.sort(comparison.images),
-        reader.skipped,
-        clock.seconds,
+        layers=layers,
+        counts=Counts.of_tally(total),
+        folds=[Counts.of_tally(fold) for fold in folds],
+        threshold=np.concatenate(thresholds),
+        max_activation=np.concatenate(collected.max_activations()),
+        masks=masks,
+        images=np.sort(tally.images),
+        skipped=reader.skipped,
+        seconds=clock.seconds,
     )
 
 
@@ -141,7 +142,7 @@ def _channels_last(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def _key(network: Network, layers: Sequence[Layer], data: LabelledImages, settings: Settings) -> str:
+def _fingerprint(network: Network, layers: Sequence[Layer], data: LabelledImages, settings: Settings) -> str:
     """A hash of all that decides the result."""
     images = [image.name for image in data.images]
     prepared = (network.input_size, network.mean, network.std)
@@ -150,7 +151,7 @@ def _key(network: Network, layers: Sequence[Layer], data: LabelledImages, settin
 
 
 def _geometry(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:
-    shapes = [layer.shape[1:] for layer in layers]
+    shapes = [layer.shape[1:] for layer in layers if layer.shape]  # a chosen layer always has one
     if settings.upsample == "half-pixel":
         return Geometry(shapes)
     anchors = [receptive_fields(network.model, layer.module, network.input_size) for layer in layers]

@@ -2,9 +2,9 @@
 
     folds = image_folds([image.name for image in data.images], 10)      # (n,) fold of each image
 
-Counts are kept by fold (`ParallelTally`); what would have been found without a fold is total minus fold (`tables`), and the
-delete-a-group jackknife makes intervals of that (`reports.intervals`). A fold is decided by the images' names, so it does
-not depend on their order; the names are hashed first, as neighbours in a data set are often alike.
+Counts are kept by fold (`ParallelTally`); what would have been found without a fold is total minus fold (`unit_tables`), and
+the delete-a-group jackknife makes intervals of that (`reports.intervals`). A fold is decided by the images' names, so it does
+not depend on their order; the names are hashed first, because neighbours in a data set are often alike.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from data_prep.common.errors import UserError
 
 
 def image_folds(names: Sequence[str], n_folds: int) -> np.ndarray:
-    """(n,) int64 in 0..n_folds - 1; folds differ by one image at most. Raises `UserError` for more folds than images."""
+    """(n,) int64 in 0..n_folds - 1; folds differ by one image at most. Raises `UserError` for more folds than images.
+
+    >>> image_folds(["cat.jpg", "dog.jpg", "street.jpg", "yard.jpg"], 2).tolist()
+    [0, 0, 1, 1]
+    """
     if n_folds > max(len(names), 1):
-        raise UserError(f"The set has {len(names)} images, fewer than {n_folds} folds: give --folds a lower number.")
+        raise UserError(f"The set has {len(names)} images, fewer than {n_folds} folds: give `folds` a lower number.")
     order = sorted(range(len(names)), key=lambda n: (zlib.crc32(names[n].encode("utf-8", "surrogateescape")), names[n]))
     folds = np.empty(len(names), np.int64)
     folds[order] = np.arange(len(names)) % n_folds

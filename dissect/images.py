@@ -1,7 +1,8 @@
 """Images and their labels, read ahead in threads while the network computes.
 
-    with ImageReader(data, size=(224, 224), batch_size=32, workers=2) as reader:
-        for numbers, pixels in reader.batches(): ...    # (B,) image numbers, (B, H, W, 3) uint8
+    with ImageReader(data, (224, 224), batch_size=32, workers=2, on_bad_image="skip") as reader:
+        for numbers, pixels in reader.batches():        # (B,) image numbers, (B, H, W, 3) uint8
+            ...
     labels = reader.label_cache[17]                     # what was read with the image, not read again
 
 An image counts only if it and its label maps can be used: both are read, and checked, before the network sees it.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -28,17 +29,19 @@ LABEL_CACHE_BYTES = 256 * 2**20
 class ImageReader:
     """Batches of images in data-set order. What is read does not depend on `workers` or `batch_size`.
 
-    n_read: images read or skipped so far; set it to begin elsewhere.
-    on_bad_image: `skip` leaves an unusable image out and lists it in `skipped`, `fail` raises its `BadImageError`.
+    size: (H, W) that images are resized to. workers: reading threads. n_read: images read or skipped so far; set it to
+    begin elsewhere. on_bad_image: `skip` leaves an unusable image out and lists it in `skipped`, `fail` raises its
+    `BadImageError`. label_cache: of an earlier reader of the same set, whose labels need not be read again.
     """
 
     def __init__(
         self,
         data: LabelledImages,
         size: tuple[int, int],
-        batch_size: int = 32,
-        workers: int = 2,
-        on_bad_image: Literal["skip", "fail"] = "fail",
+        *,
+        batch_size: int,
+        workers: int,
+        on_bad_image: Literal["skip", "fail"],
         label_cache: LabelCache | None = None,
     ) -> None:
         self.data, self.size, self.batch_size = data, size, batch_size
@@ -56,9 +59,9 @@ class ImageReader:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Image numbers (B,) int64 and pixels (B, H, W, 3) uint8, from image number `n_read` on."""
+        """Image numbers (B,) int64 and pixels (B, H, W, 3) uint8, starting at image number `n_read`."""
         waiting = deque(range(self.n_read, len(self.data.images)))
-        reading: deque = deque()
+        reading: deque[tuple[int, Future[np.ndarray]]] = deque()
         while waiting or reading:
             while waiting and len(reading) < self._ahead:
                 number = waiting.popleft()
@@ -83,7 +86,10 @@ class ImageReader:
 
 
 class LabelCache:
-    """Labels of images already read, packed (a label map is a few kilobytes); those beyond the ceiling are read again."""
+    """Labels of images already read, packed (a label map is a few kilobytes); those beyond the ceiling are read again.
+
+    ceiling: bytes of packed labels to keep.
+    """
 
     def __init__(self, data: LabelledImages, ceiling: int = LABEL_CACHE_BYTES) -> None:
         self.data = data
@@ -95,7 +101,7 @@ class LabelCache:
         if number in self._packed:
             return
         labels = self.data.read_labels(number)
-        packed = zlib.compress(np.ascontiguousarray(labels.planes, np.int32), 1)
+        packed = zlib.compress(labels.planes.astype(np.int32).tobytes(), 1)
         if self._room > len(packed):
             self._room -= len(packed)
             self._packed[number] = (packed, labels.planes.shape, labels.plane_category, labels.whole_image)
@@ -108,30 +114,28 @@ class LabelCache:
 
 
 def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; an image of another size is resized bilinearly, aspect ratio and all, to `size` = (H, W).
+    """(H, W, 3) uint8 RGB; an image of another size is resized bilinearly to `size` = (H, W), whatever its aspect ratio.
 
     Raises `BadImageError` where the file is missing, truncated, or holds no 8-bit picture.
     """
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
-                raise BadImageError(f"{path} has mode {image.mode}; images must have 8 bits a channel: convert it.")
+                raise BadImageError(f"{path} has mode {image.mode}; images must have 8 bits per channel: convert it.")
             image = image.convert("RGB")
             if image.size != (size[1], size[0]):
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             return np.asarray(image)
     except FileNotFoundError:
-        raise BadImageError(f"{path} is missing: restore it, or skip such images with --on-bad-image skip.") from None
+        raise BadImageError(f"{path} is missing: restore it, or set `on_bad_image` to skip.") from None
     except BadImageError:
         raise
     except Exception as error:  # Pillow's readers raise a dozen kinds of error for a damaged file
-        raise BadImageError(
-            f"{path} cannot be read ({error}): restore it, or skip it with --on-bad-image skip."
-        ) from error
+        raise BadImageError(f"{path} cannot be read ({error}): restore it, or set `on_bad_image` to skip.") from error
 
 
-def usable(n_usable: int, skipped: Sequence[tuple[int, str]]) -> None:
-    """Refuse a set of which nothing is left."""
+def check_usable(n_usable: int, skipped: Sequence[tuple[int, str]]) -> None:
+    """Raises `UserError` for a set of which nothing is left."""
     if not n_usable:
         reason = f"; the first: {skipped[0][1]}" if skipped else ""
         raise UserError(

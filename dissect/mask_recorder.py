@@ -1,8 +1,8 @@
 """The masks of every unit on its strongest images, kept for the report exactly as they were counted.
 
-masks = MaskRecorder.of(images, peaks, thresholds)     # of each layer: (U, N), (U, N), (U,)
-masks.draw(layer, image, maps, thresholds, rows, columns)
-write_arrays(path, masks.arrays())                       # what `run_store.StrongestMasks` reads
+masks = MaskRecorder.of(strongest_images, thresholds)     # both for each layer
+masks.draw(layer, image, maps, thresholds=maps_thresholds, rows=rows, columns=columns)
+arrays = masks.arrays()                                   # the fields of `run_store.StrongestMasks`
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dissect.candidates import Maps
+from dissect.strongest import StrongestImages
 from dissect.tally import positions_above
 from dissect.upsample import Axis
 
@@ -28,18 +29,18 @@ class MaskRecorder:
         self._sorted = flat[self._order]
 
     @classmethod
-    def of(
-        cls, images: Sequence[np.ndarray], peaks: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]
-    ) -> MaskRecorder:
-        first_row = np.cumsum([0, *(len(layer) for layer in images)])
-        image, peak = np.concatenate(images), np.concatenate(peaks)
+    def of(cls, strongest_images: Sequence[StrongestImages], thresholds: Sequence[np.ndarray]) -> MaskRecorder:
+        """For the images kept of each layer, and the thresholds (U,) of its units."""
+        first_row = np.cumsum([0, *(len(layer.image) for layer in strongest_images)])
+        image = np.concatenate([layer.image for layer in strongest_images])
+        peak = np.concatenate([layer.peak for layer in strongest_images])
         image = np.where(peak > np.concatenate(thresholds)[:, None], image, -1).astype(np.int32)
         return cls(image, np.where(image < 0, np.float32("nan"), peak), first_row)
 
-    def draw(self, layer: int, image: int, maps: Maps, thresholds: np.ndarray, rows: Axis, columns: Axis) -> None:
-        """Keep the masks of those units of a layer that count this image among their strongest. Any order, any thread.
+    def draw(self, layer: int, image: int, maps: Maps, *, thresholds: np.ndarray, rows: Axis, columns: Axis) -> None:
+        """Keep the masks of those units of a layer that have this image among their strongest. Any order, any thread.
 
-        maps: every map of the layer that passes on this image; thresholds: (n,) theirs.
+        maps: every map of the layer that passes on this image; thresholds: (n,) those of the maps' units.
         """
         first, last = np.searchsorted(self._sorted, [image, image + 1])
         scratch = np.empty(rows.n_pixels * columns.n_pixels, np.int32)

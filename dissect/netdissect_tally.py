@@ -1,7 +1,7 @@
 """NetDissect's `tally.csv`, written and read, so that results can be set beside published ones.
 
-    export_tally(open_run("runs/mine"), Path("exported"))    # one file a layer: exported/NETWORK/LAYER-OPERATOR/tally.csv
-    table = read_tally("tally.csv")                          # one row a unit, `unit` 0-based as everywhere here
+    export_tally(open_run("runs/mine"), Path("exported"))    # for each layer exported/NETWORK/LAYER-OPERATOR/tally.csv
+    table = read_tally("tally.csv")                          # one row for each unit; `unit` counts from 0 as everywhere here
 
 Columns (Bau et al. 2017): `unit` from 1, `category`, `label`, `score`, then for each category K `K-label`, `K-truth`
 (pixels of the concept), `K-activation` (of the mask), `K-intersect`, `K-iou`.
@@ -21,9 +21,10 @@ def export_tally(run: Run, out: Path) -> list[Path]:
     paths = []
     keys = ["network", "layer", "operator"]
     by_category = dict(list(run.unit_category.groupby(keys, sort=False)))
-    for key, units in run.units.groupby(keys, sort=False):
-        path = out / key[0] / f"{key[1]}-{key[2]}" / "tally.csv"
-        write_table(path, tally_table(units, by_category[key]))
+    for _, units in run.units.groupby(keys, sort=False):
+        network, layer, operator = units[keys].iloc[0]
+        path = out / network / f"{layer}-{operator}" / "tally.csv"
+        write_table(path, tally_table(units, by_category[network, layer, operator]))
         paths.append(path)
     return paths
 

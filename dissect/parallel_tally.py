@@ -1,9 +1,12 @@
 """Masks against labels, a few images at a time, on several threads.
 
-comparison = ParallelTally(geometry, layers, data, union, thresholds, masks, labels, workers=2)
-comparison.add(images, batch)             # {layer: Maps} of these images
-comparison.tally()                        # pooled counts so far
-comparison.folds()                        # the same by fold of the images
+with ParallelTally(
+    layers, data, union="category", geometry=geometry, thresholds=thresholds, masks=masks, labels=labels, workers=2,
+    fold_of=fold_of,
+) as tally:
+    tally.add(images, batch)              # {layer: Maps} of these images
+tally.total()                             # pooled counts of all images
+tally.folds()                             # the same by fold of the images
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from dissect.candidates import Maps
 from dissect.images import LabelCache
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
-from dissect.tally import Tally, UnionRule, flatten
+from dissect.scores import category_numbers
+from dissect.settings import UnionRule
+from dissect.tally import Tally, flatten
 from dissect.upsample import Geometry
 
 
@@ -28,25 +33,27 @@ class ParallelTally:
 
     def __init__(
         self,
-        geometry: Geometry,
         layers: Sequence[Layer],
         data: LabelledImages,
+        *,
         union: UnionRule,
+        geometry: Geometry,
         thresholds: Sequence[np.ndarray],
         masks: MaskRecorder,
         labels: LabelCache,
         workers: int,
         fold_of: np.ndarray,
     ) -> None:
-        """fold_of: (n,) fold of each image of the data set; see `folds`."""
+        """geometry, thresholds: of each layer's maps and units, in the order of `layers`. masks: is given the masks to keep.
+        fold_of: (n,) fold of each image of the data set (`folds.image_folds`)."""
         self.geometry, self.thresholds, self.masks, self.labels = geometry, thresholds, masks, labels
         self.fold_of, self.n_folds = fold_of, int(fold_of.max(initial=0)) + 1
         self.first_row = np.cumsum([0, *(layer.n_units for layer in layers)])
-        self.concept_category = category_numbers(data)
+        self.concept_category = category_numbers([concept.category for concept in data.concepts], data.categories)
         self.n_categories = len(data.categories)
         self.images: list[int] = []
         self._empty = lambda: Tally(int(self.first_row[-1]), len(data.concepts), self.n_categories, union)
-        # Lane n counts images of fold n % n_folds; as many lanes a fold as keep every thread at work.
+        # Lane n counts images of fold n % n_folds; each fold has as many lanes as keep every thread at work.
         self._lanes = [self._empty() for _ in range(self.n_folds * -(-max(workers, 1) // self.n_folds))]
         self._threads = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="tally")
 
@@ -63,15 +70,15 @@ class ParallelTally:
         list(self._threads.map(self._count, shares, [batch] * len(shares), self._lanes))  # raise what a thread raised
         self.images.extend(images.tolist())
 
-    def tally(self) -> Tally:
-        """Of all images so far."""
+    def total(self) -> Tally:
+        """The counts of all images so far."""
         total = self._empty()
         for fold in self.folds():
             total.merge(fold)
         return total
 
     def folds(self) -> list[Tally]:
-        """One tally a fold of the images so far."""
+        """The counts of each fold of the images so far."""
         while len(self._lanes) > self.n_folds:
             extra = self._lanes.pop()
             self._lanes[len(self._lanes) % self.n_folds].merge(extra)
@@ -85,12 +92,6 @@ class ParallelTally:
             for k, maps in batch.items():
                 here = maps.of_image(image)
                 rows, columns = self.geometry.axes(k, labels.shape)
-                thresholds = self.thresholds[k][here.units]
-                tally.add_masks(seen, here.maps, here.units + self.first_row[k], thresholds, rows, columns)
-                self.masks.draw(k, image, here, thresholds, rows, columns)
-
-
-def category_numbers(data: LabelledImages) -> np.ndarray:
-    """(C,) int32: the category of each concept, by its place in `data.categories`."""
-    number = {name: k for k, name in enumerate(data.categories)}
-    return np.array([number[concept.category] for concept in data.concepts], np.int32)
+                thresholds, unit_rows = self.thresholds[k][here.units], here.units + self.first_row[k]
+                tally.add_masks(seen, here.maps, unit_rows=unit_rows, thresholds=thresholds, rows=rows, columns=columns)
+                self.masks.draw(k, image, here, thresholds=thresholds, rows=rows, columns=columns)

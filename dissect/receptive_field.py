@@ -3,6 +3,10 @@
     rows, columns = receptive_fields(model, "features.3", input_size=(224, 224))
     rows.centre, rows.stride                  # input pixel under cell (0, 0), input pixels from one cell to the next
 
+>>> rows, columns = receptive_fields(nn.Sequential(nn.Conv2d(3, 4, 3, stride=2)), "0", input_size=(16, 16))
+>>> rows.centre, rows.stride
+(1.0, 2.0)
+
 NaN put on the first rows of the input comes out wherever those rows can have any influence, whatever the weights, so
 the edges of a cell's field are found by looking, for any module. Where the image border cuts off every field, a longer
 input is looked at: centre and stride do not depend on its length.
@@ -35,7 +39,7 @@ class Anchors(NamedTuple):
 
 
 def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) -> tuple[Anchors, Anchors]:
-    """Anchors along the rows and the columns. Runs some hundred images through the network on its device.
+    """Anchors along the rows and the columns. Runs about a hundred images through the network on its device.
 
     Raises `TapError` where the cells have no centres (global pooling on the way) or are not evenly spaced.
     """
@@ -77,7 +81,7 @@ def _along(maps: Callable[[Tensor], Tensor], layer: str, input_size: tuple[int, 
         break
     raise TapError(
         f"The receptive fields of layer {layer!r} cover the whole input or are not evenly spaced, so that its cells have "
-        f"no centres: use --upsample half-pixel."
+        f"no centres: set `upsample` to half-pixel."
     )
 
 

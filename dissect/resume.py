@@ -1,12 +1,12 @@
-"""Interrupt a long pass and go on later.
+"""Interrupt a long pass over the images, and resume it later from its checkpoint.
 
-    with checkpoints(observation, reader, folder, every=120, key=key) as checkpoint:
-        for ...:
+    with resumable(collected, reader, folder, decides=fingerprint, every=120) as checkpoint:
+        for numbers, pixels in reader.batches():
             ...
             checkpoint()                      # between two batches: saves now and then, and stops here on Ctrl-C
 
-A signal may arrive in the middle of a batch; it is held back until the state is whole, saved, and only then raised as
-`KeyboardInterrupt`. A second one is not held back.
+A signal may arrive in the middle of a batch; it is held back until the batch is done, the state is saved, and only then is
+it raised as `KeyboardInterrupt`. A second one is not held back.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,22 +29,23 @@ from dissect.images import ImageReader
 
 
 @contextmanager
-def checkpoints(
-    observation: Collected, reader: ImageReader, folder: Path, every: float, key: str
+def resumable(
+    collected: Collected, reader: ImageReader, folder: Path, *, decides: str, every: float
 ) -> Iterator[Callable[[], None]]:
-    """Take up the checkpoint in `folder` if there is one; yield the function to call between batches.
+    """Resume from the checkpoint in `folder` if there is one; yield the function to call between batches.
 
-    key: a hash of everything that decides the result. Raises `UserError` where the checkpoint has another.
+    decides: a hash of everything that decides the result. every: seconds between two savings.
+    Raises `UserError` where the checkpoint has another hash.
     """
     path = folder / "checkpoint.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as arrays:
-            if str(arrays["key"]) != key:
+            if str(arrays["decides"]) != decides:
                 raise UserError(
                     f"The checkpoint {path} was left by a run on other weights, layers, data or settings: "
                     f"delete it, or give another folder."
                 )
-            observation.restore(arrays)
+            collected.restore(arrays)
             reader.n_read = int(arrays["n_read"])
             reader.skipped = [(int(number), reason) for number, reason in json.loads(str(arrays["skipped"]))]
     saved_at = time.monotonic()
@@ -51,10 +53,11 @@ def checkpoints(
 
     def save() -> None:
         nonlocal saved_at
-        state = observation.state() | {
-            "key": np.array(key),
-            "n_read": np.array(reader.n_read), "skipped": np.array(json.dumps(reader.skipped)),
-        }  # fmt: skip
+        state: dict[str, Any] = collected.state() | {
+            "decides": np.array(decides),
+            "n_read": np.array(reader.n_read),
+            "skipped": np.array(json.dumps(reader.skipped)),
+        }
         with atomic_write(path) as file:
             np.savez(file, **state)
         saved_at = time.monotonic()
@@ -62,7 +65,7 @@ def checkpoints(
     def checkpoint() -> None:
         if asked_to_stop.is_set():
             raise KeyboardInterrupt
-        if time.monotonic() - saved_at > every and observation.n_seen:
+        if time.monotonic() - saved_at > every and collected.n_seen:
             save()
 
     with _held_back(asked_to_stop):

@@ -3,12 +3,16 @@
     rotate = rotation_of(layers, seed=1)
     maps = rotate(look(images))               # {layer: (B, U, h, w)} again; unit k is now a random direction of the layer
 
+>>> rotation = random_rotation(3, seed=1, layer="conv")
+>>> np.allclose(rotation @ rotation.T, np.eye(3))
+True
+
 A rotation keeps all that a layer tells and mixes its units. If rotated units detect as many concepts as the network's
-own, the concepts lie in the layer and not in its units (Bau et al. 2017, section 3.2). Only what is observed is
-rotated: the network computes on with its own maps.
+own, the concepts lie in the layer and not in its units (Bau et al. 2017, section 3.2). Only what is dissected is
+rotated: the network itself computes with its own maps.
 
 Promise: a rotation depends on the seed, the layer's module name and its number of units, not on what else is tapped; in
-two networks, layers of one name and size are rotated alike. An image's rotated maps are computed from that image alone,
+two networks, layers of the same name and size are rotated alike. An image's rotated maps are computed from that image alone,
 in float64, and rounded once to float32: neither its batch nor autocast matters, and the last bits in which linear
 algebra libraries and thread counts differ almost never survive the rounding.
 """
@@ -26,7 +30,7 @@ from dissect.layers import Layer
 
 
 def random_rotation(n_units: int, seed: int, layer: str = "") -> np.ndarray:
-    """(U, U) float64 orthogonal matrix, uniform (Haar) over O(U); layers of other names get independent ones.
+    """(U, U) float64 orthogonal matrix, uniform (Haar) over O(U); layers of different names get independent ones.
 
     Bau et al. draw from SO(U). Reflections make no difference to the control: every U - 1 rows are distributed alike in
     both, and negating a unit of a random basis gives an equally random one.
@@ -34,7 +38,7 @@ def random_rotation(n_units: int, seed: int, layer: str = "") -> np.ndarray:
     name = int.from_bytes(hashlib.sha256(layer.encode()).digest(), "big")
     gaussian = np.random.default_rng([seed, name]).standard_normal((n_units, n_units))
     q, r = np.linalg.qr(gaussian)
-    # Only with a positive diagonal of R is the factorisation unique, and Q uniform: libraries choose the signs otherwise.
+    # The factorisation is unique, and Q uniform, only where the diagonal of R is positive; libraries choose other signs.
     return q * np.sign(np.diagonal(r))
 
 
@@ -49,7 +53,7 @@ def rotated(maps: Tensor, rotation: Tensor) -> Tensor:
 def rotation_of(
     layers: Sequence[Layer], seed: int | None, device: str = "cpu"
 ) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-    """A function from the maps of each layer to its rotated maps; to the very same maps where `seed` is None."""
+    """A function from the maps of each layer to its rotated maps; it returns the maps unchanged where `seed` is None."""
     if seed is None:
         return lambda maps: maps
     rotations = {

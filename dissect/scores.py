@@ -3,17 +3,39 @@
     iou = intersection_over_union(counts, concept_category)          # (U, C) float64
     best = best_concepts(iou)                                        # (U,) concept of each unit
 
-One division, at the very end (method, part A.1, rows 5 to 8).
+Two units and two concepts of one category; the first unit's mask has 8 pixels, 6 of them on the first concept:
+
+>>> counts = Counts(
+...     intersection_area=np.array([[6, 0], [0, 0]]), mask_area=np.array([[8], [5]]),
+...     concept_area=np.array([10, 4]), n_images=np.array([2, 1]),
+... )
+>>> intersection_over_union(counts, np.array([0, 0])).tolist()      # 6 / (8 + 10 - 6)
+[[0.5, 0.0], [0.0, 0.0]]
+
+One division, at the very end (method, part A.1, rows 5 to 8). No torch: `run_store` computes IoU with this module too.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT
-from dissect.tally import Tally
+
+if TYPE_CHECKING:
+    from dissect.tally import Tally
+
+
+def category_numbers(concept_categories: Sequence[str], categories: Sequence[str]) -> np.ndarray:
+    """(C,) int32: the category of each concept, by its place in `categories`.
+
+    >>> category_numbers(["object", "color", "object"], ["color", "object"]).tolist()
+    [1, 0, 1]
+    """
+    number = {name: k for k, name in enumerate(categories)}
+    return np.array([number[name] for name in concept_categories], np.int32)
 
 
 class Counts(NamedTuple):
@@ -24,9 +46,14 @@ class Counts(NamedTuple):
     concept_area: np.ndarray
     n_images: np.ndarray
 
+    @classmethod
+    def of_tally(cls, tally: Tally) -> Counts:
+        return cls(**{name: getattr(tally, name) for name in cls._fields})
 
-def counts_of(tally: Tally) -> Counts:
-    return Counts(tally.intersection_area, tally.mask_area, tally.concept_area, tally.n_images)
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Counts:
+        """Those of a network as `counts/NETWORK.npz` holds them."""
+        return cls(**{name: arrays[name] for name in cls._fields})
 
 
 def without(counts: Counts, left_out: Counts) -> Counts:
@@ -35,7 +62,7 @@ def without(counts: Counts, left_out: Counts) -> Counts:
 
 
 def union_area(counts: Counts, concept_category: np.ndarray) -> np.ndarray:
-    """A + G - I: (U, C) int64."""
+    """A + G - I: (U, C) int64. concept_category: (C,) the category of each concept."""
     return counts.mask_area[:, concept_category] + counts.concept_area - counts.intersection_area
 
 
@@ -46,7 +73,11 @@ def intersection_over_union(counts: Counts, concept_category: np.ndarray) -> np.
 
 
 def best_concepts(iou: np.ndarray) -> np.ndarray:
-    """The concept with the highest IoU of each unit: (U,); ties go to the lower concept, `NO_CONCEPT` where all are 0."""
+    """The concept with the highest IoU of each unit: (U,); ties go to the lower concept, `NO_CONCEPT` where all are 0.
+
+    >>> best_concepts(np.array([[0.1, 0.3, 0.3], [0, 0, 0]])).tolist()
+    [1, -1]
+    """
     if iou.shape[1] == 0:
         return np.full(len(iou), NO_CONCEPT)
     best = iou.argmax(1)
@@ -54,7 +85,11 @@ def best_concepts(iou: np.ndarray) -> np.ndarray:
 
 
 def best_per_category(iou: np.ndarray, concept_category: np.ndarray, n_categories: int) -> np.ndarray:
-    """(U, K): the best concept of each unit in each category, as `best_concepts` picks it."""
+    """(U, K): the best concept of each unit in each category, as `best_concepts` picks it.
+
+    >>> best_per_category(np.array([[0.1, 0.3, 0.2]]), np.array([0, 0, 2]), 3).tolist()
+    [[1, -1, 2]]
+    """
     best = np.full((len(iou), n_categories), NO_CONCEPT)
     for category in range(n_categories):
         members = np.flatnonzero(concept_category == category)

@@ -4,7 +4,13 @@
     strongest.add(peaks, images)              # peaks (B, U) of images (B,)
     strongest.image[17]                       # image numbers for unit 17, strongest first; -1 where there are fewer
 
-Ties go to the image that comes first in the data set, so batches, workers and order do not matter.
+Ties go to the image that comes first in the data set, so batches, workers and order do not matter:
+
+>>> strongest = StrongestImages(n_units=1, n_kept=2)
+>>> strongest.add(np.array([[3.0], [7.0]], np.float32), np.array([5, 6]))
+>>> strongest.add(np.array([[7.0], [1.0]], np.float32), np.array([0, 1]))
+>>> strongest.image.tolist(), strongest.peak.tolist()
+([[0, 6]], [[7.0, 7.0]])
 """
 
 from __future__ import annotations
@@ -13,7 +19,11 @@ import numpy as np
 
 
 class StrongestImages:
-    """Per unit the `n_kept` images with the largest activation. Merges by pooling images."""
+    """For each unit the `n_kept` images with the largest activation. Merges by pooling images.
+
+    image: (U, n_kept) int32, numbers in the data set; -1 where fewer were seen. peak: (U, n_kept) float32, the unit's
+    largest activation on each; minus infinity there.
+    """
 
     def __init__(self, n_units: int, n_kept: int) -> None:
         self.peak = np.full((n_units, n_kept), -np.inf, np.float32)

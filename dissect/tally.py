@@ -16,6 +16,7 @@ changing a single count.
 
 Two units of 1 x 2 cells on an image of 1 x 4 label pixels, the left half of which is concept 0; both exceed 0.5 on two pixels:
 
+>>> from dissect.upsample import half_pixel_axis
 >>> labels = ImageLabels(np.array([[[0, 0, -1, -1]]], np.int32), np.array([0], np.int32), np.zeros(0, np.int32))
 >>> seen = flatten(labels, concept_category=np.array([0]), n_categories=1)
 >>> tally = Tally(n_units=2, n_concepts=1, n_categories=1, union="category")
@@ -36,7 +37,7 @@ import numpy as np
 
 from data_prep.formats import NO_CONCEPT, ImageLabels
 from dissect.settings import UnionRule
-from dissect.upsample import Axis, half_pixel_axis
+from dissect.upsample import Axis
 
 
 class FlatLabels(NamedTuple):

@@ -4,8 +4,14 @@
     tail.add(maps, units)                     # any order, any number of times
     threshold = tail.quantile(n_values)       # == numpy.quantile(all activations of the unit, 0.995), to the last bit
 
-Only the m largest values of a unit can matter, m = n - floor(level * (n - 1)). The m-th largest so far never falls as
+Only the m largest values of each unit can matter, m = n - floor(level * (n - 1)). The m-th largest so far never falls as
 values come in, so it is a safe lower bound of the final threshold (`bound`): what does not exceed it can be dropped.
+
+>>> maps = np.arange(12, dtype=np.float32).reshape(3, 2, 2)         # three maps of 2 x 2 of one unit
+>>> tail = UpperTail(n_units=1, n_values=12, level=0.75)
+>>> tail.add(maps, units=np.zeros(3, np.int32))
+>>> tail.quantile(12).tolist(), float(np.quantile(maps, 0.75))
+([8.25], 8.25)
 """
 
 from __future__ import annotations
@@ -19,14 +25,18 @@ from data_prep.common.errors import UserError
 
 
 def tail_size(n_values: int, level: float) -> int:
-    """How many of the largest of `n_values` values decide their `level` quantile (method `linear`)."""
+    """How many of the largest of `n_values` values decide their `level` quantile (method `linear`).
+
+    >>> tail_size(400 * 81, 0.995)
+    163
+    """
     return n_values - math.floor((n_values - 1) * level)
 
 
 class UpperTail:
     """The largest activations of every unit of a layer. Merges by pooling values: any split, any order, same bits.
 
-    n_values: the number of activations a unit will show, or more: a bound fixed too low would lose values.
+    n_values: how many activations each unit will show, or more: a number that is too low would lose values.
     """
 
     def __init__(self, n_units: int, n_values: int, level: float) -> None:
@@ -39,19 +49,14 @@ class UpperTail:
 
     @staticmethod
     def bytes_needed(n_units: int, n_values: int, level: float) -> int:
+        """Memory that the tail of so many units takes, however few of the values come."""
         keep = tail_size(n_values, level)
         return n_units * (keep + max(keep // 4, 256)) * 4
 
     def add(self, maps: np.ndarray, units: np.ndarray) -> None:
-        """maps: (n, h, w) float32, one map each of the units (n,). Maps that lie below `bound` may be left out."""
-        _push(
-            maps.reshape(len(maps), maps[0].size if len(maps) else 0),
-            units,
-            self.values,
-            self.count,
-            self.bound,
-            self.keep,
-        )
+        """maps: (n, h, w) float32, one for each of the units (n,). Maps that lie below `bound` may be left out."""
+        flat = maps.reshape(len(maps), maps[0].size if len(maps) else 0)
+        _push(flat, units, self.values, self.count, self.bound, self.keep)
 
     def merge(self, other: UpperTail) -> None:
         """Pool with another tail of the same units, made for the same number of values."""
@@ -84,7 +89,9 @@ class UpperTail:
 
 
 @numba.njit(nogil=True, cache=True)
-def _push(maps, units, values, count, bound, keep):  # pragma: no cover - compiled
+def _push(  # pragma: no cover - compiled
+    maps: np.ndarray, units: np.ndarray, values: np.ndarray, count: np.ndarray, bound: np.ndarray, keep: int
+) -> None:
     capacity = values.shape[1]
     for n in range(maps.shape[0]):
         unit = units[n]

@@ -1,13 +1,16 @@
 """The tables of a run folder, computed from the stored counts alone.
 
-    write_tables(out, networks, layers, stored, data, settings)
+    write_tables(out, networks=networks, layers=layers, stored=stored, data=data, settings=settings)
 
-`stored` is what `counts/NETWORK.npz` holds: a finished network need not be run again to make the tables anew.
+`stored` is what `counts/NETWORK.npz` holds: the tables of a finished network can be written again without running it. Which
+columns a table has, and in which order, stands in `run_store`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,38 +20,42 @@ from data_prep.formats import NO_CONCEPT, LabelledImages
 from dissect.engine import Dissection
 from dissect.layers import Layer
 from dissect.models import Network
-from dissect.parallel_tally import category_numbers
 from dissect.run_store import (
     CONCEPT_COLUMNS,
+    FOLD,
+    IMAGE_COLUMNS,
     REPLICATE_COLUMNS,
     UNIT_CATEGORY_COLUMNS,
     UNIT_COLUMNS,
     read_arrays,
     write_table,
 )
-from dissect.scores import Counts, best_concepts, best_per_category, intersection_over_union, union_area, without
+from dissect.scores import (
+    Counts,
+    best_concepts,
+    best_per_category,
+    category_numbers,
+    intersection_over_union,
+    union_area,
+    without,
+)
 from dissect.settings import Settings
 
 Stored = Mapping[str, np.ndarray]
 
-FOLD = "fold_"
-"""Before the name of an array of counts whose first axis is the fold."""
-
 
 def counts_arrays(result: Dissection, skipped: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-    """All that the tables need of a dissection: its counts, thresholds, largest activations and images."""
+    """The arrays of `counts/NETWORK.npz`: all that the tables need of a dissection. skipped: (name, reason) of each image."""
+    folds = result.folds if len(result.folds) > 1 else ()
+    by_fold = {FOLD + name: np.stack([getattr(fold, name) for fold in folds]) for name in Counts._fields if folds}
     return {
         **result.counts._asdict(),
-        **({FOLD + name: np.stack(arrays) for name, arrays in _by_name(result.folds)} if len(result.folds) > 1 else {}),
+        **by_fold,
         "threshold": result.threshold,
         "max_activation": result.max_activation,
         "images": result.images,
         "skipped": np.array(skipped, dtype=np.str_).reshape(-1, 2),
     }
-
-
-def _by_name(folds: Sequence[Counts]) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
-    return zip(Counts._fields, zip(*folds, strict=True), strict=True)
 
 
 def is_stored(out: Path, network: str) -> bool:
@@ -59,139 +66,180 @@ def read_stored(out: Path, network: str) -> Stored:
     return read_arrays(out / "counts" / f"{network}.npz")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One network's stored counts, with the names of its units and of the concepts."""
+
+    network: Network
+    layers: Sequence[Layer]
+    stored: Stored
+    data: LabelledImages
+
+    @cached_property
+    def counts(self) -> Counts:
+        return Counts.of_arrays(self.stored)
+
+    @cached_property
+    def category(self) -> np.ndarray:
+        """(C,) the category of each concept, by number."""
+        return category_numbers([concept.category for concept in self.data.concepts], self.data.categories)
+
+    @property
+    def dead(self) -> np.ndarray:
+        """(U,) bool: units that exceed their threshold nowhere."""
+        return self.stored["max_activation"] <= self.stored["threshold"]
+
+    def without_fold(self, left_out: int) -> Counts:
+        """The counts of all images but those of one fold."""
+        return without(self.counts, Counts(*(self.stored[FOLD + name][left_out] for name in Counts._fields)))
+
+    def labelled(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+        """IoU (U, C) of these counts, and the concept of each unit (U,): `NO_CONCEPT` for a dead one."""
+        iou = intersection_over_union(counts, self.category)
+        return iou, np.where(self.dead, NO_CONCEPT, best_concepts(iou))
+
+    def unit_columns(self) -> dict[str, np.ndarray]:
+        """The columns that say which unit a row is of, each (U,)."""
+        n_units = [layer.n_units for layer in self.layers]
+        of_layer = {"layer": "label", "operator": "operator", "module": "module"}
+        return {
+            "network": np.repeat(np.array([self.network.name], object), sum(n_units)),
+            "domain": np.repeat(np.array([self.network.domain], object), sum(n_units)),
+            **{
+                column: np.repeat(np.array([getattr(layer, field) for layer in self.layers], object), n_units)
+                for column, field in of_layer.items()
+            },
+            "unit": np.concatenate([np.arange(n) for n in n_units]),
+        }
+
+    def name_columns(self, concepts: np.ndarray) -> dict[str, np.ndarray]:
+        """Category and label of each of the concepts (n,); empty for `NO_CONCEPT`, which as an index is the last."""
+        return {
+            "category": np.array([*(concept.category for concept in self.data.concepts), ""], object)[concepts],
+            "label": np.array([*(concept.name for concept in self.data.concepts), ""], object)[concepts],
+        }
+
+
 def write_tables(
     out: Path,
+    *,
     networks: Sequence[Network],
     layers: Sequence[Sequence[Layer]],
     stored: Sequence[Stored],
     data: LabelledImages,
     settings: Settings,
 ) -> None:
-    """units.csv, unit_category.csv, concepts.csv and images.csv, and with folds replicates.csv, as `run_store` has them."""
-    category = category_numbers(data)
-    parts = list(zip(networks, layers, stored, strict=True))
-    units = [unit_table(*part, data, category, settings.iou_cut) for part in parts]
-    write_table(out / "units.csv", pd.concat(units, ignore_index=True))
-    unit_category = [unit_category_table(*part, data, category) for part in parts]
-    write_table(out / "unit_category.csv", pd.concat(unit_category, ignore_index=True))
-    if settings.folds > 1:
-        replicates = [replicate_table(*part, data, category, settings.iou_cut) for part in parts]
-        write_table(out / "replicates.csv", pd.concat(replicates, ignore_index=True))
-    write_table(out / "concepts.csv", concept_table(stored[0], data))
-    used = [data.images[number] for number in stored[0]["images"]]
-    images = [(row, record.name, record.split) for row, record in enumerate(used)]
-    write_table(out / "images.csv", pd.DataFrame(images, columns=["image", "name", "split"]))
+    """units.csv, unit_category.csv, concepts.csv and images.csv, and with folds replicates.csv, as `run_store` has them.
 
-
-def unit_table(
-    network: Network,
-    layers: Sequence[Layer],
-    stored: Stored,
-    data: LabelledImages,
-    category: np.ndarray,
-    iou_cut: float,
-) -> pd.DataFrame:
-    """One row a unit: its threshold, the concept with the highest IoU, and whether that makes it a detector."""
-    counts = Counts(*(stored[name] for name in Counts._fields))
-    union = union_area(counts, category)
-    dead = _dead(stored)
-    iou, best = _labelled(counts, dead, category)
-    rows = []
-    for row, (layer, unit) in enumerate(_units(layers)):
-        concept = best[row]
-        found = concept != NO_CONCEPT
-        rows.append(
-            (
-                network.name, network.domain, layer.label, layer.operator, layer.module, unit,
-                _shortest(stored["threshold"][row]),
-                data.concepts[concept].category if found else "",
-                data.concepts[concept].name if found else "",
-                iou[row, concept] if found else 0.0,
-                bool(found and iou[row, concept] > iou_cut),
-                bool(dead[row]),
-                counts.intersection_area[row, concept] if found else 0,
-                union[row, concept] if found else 0,
-                _shortest(stored["max_activation"][row]),
-            )
-        )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(UNIT_COLUMNS))
-
-
-def replicate_table(
-    network: Network,
-    layers: Sequence[Layer],
-    stored: Stored,
-    data: LabelledImages,
-    category: np.ndarray,
-    iou_cut: float,
-) -> pd.DataFrame:
-    """One row a (fold, unit): what the unit detects where the images of that fold are left out, at the same threshold."""
-    total = Counts(*(stored[name] for name in Counts._fields))
-    rows = []
-    for left_out in range(len(stored[FOLD + "mask_area"])):
-        fold = Counts(*(stored[FOLD + name][left_out] for name in Counts._fields))
-        iou, best = _labelled(without(total, fold), _dead(stored), category)
-        for row, (layer, unit) in enumerate(_units(layers)):
-            found = best[row] != NO_CONCEPT
-            concept = data.concepts[best[row]] if found else None
-            value = iou[row, best[row]] if found else 0.0
-            rows.append(
-                (
-                    network.name, layer.label, layer.operator, unit, left_out, concept.category if concept else "",
-                    concept.name if concept else "", value, bool(value > iou_cut),
-                )
-            )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(REPLICATE_COLUMNS))
-
-
-def _dead(stored: Stored) -> np.ndarray:
-    return stored["max_activation"] <= stored["threshold"]
-
-
-def _labelled(counts: Counts, dead: np.ndarray, category: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """IoU (U, C), and the concept of each unit: (U,), none for a dead one."""
-    iou = intersection_over_union(counts, category)
-    return iou, np.where(dead, NO_CONCEPT, best_concepts(iou))
-
-
-def unit_category_table(
-    network: Network, layers: Sequence[Layer], stored: Stored, data: LabelledImages, category: np.ndarray
-) -> pd.DataFrame:
-    """One row a (unit, category): the best concept of that category with the counts behind its IoU."""
-    counts = Counts(*(stored[name] for name in Counts._fields))
-    iou = intersection_over_union(counts, category)
-    best = best_per_category(iou, category, len(data.categories))
-    rows = []
-    for row, (layer, unit) in enumerate(_units(layers)):
-        for k, name in enumerate(data.categories):
-            concept = best[row, k]
-            found = concept != NO_CONCEPT
-            rows.append(
-                (
-                    network.name, network.domain, layer.label, layer.operator, unit, name,
-                    data.concepts[concept].name if found else "",
-                    iou[row, concept] if found else 0.0,
-                    counts.intersection_area[row, concept] if found else 0,
-                    counts.mask_area[row, k],
-                    counts.concept_area[concept] if found else 0,
-                )
-            )  # fmt: skip
-    return pd.DataFrame(rows, columns=list(UNIT_CATEGORY_COLUMNS))
-
-
-def concept_table(stored: Stored, data: LabelledImages) -> pd.DataFrame:
-    """One row a concept: how many of the images used show it, and on how many label pixels."""
-    rows = [
-        (c, concept.number, concept.category, concept.name, stored["n_images"][c], stored["concept_area"][c])
-        for c, concept in enumerate(data.concepts)
+    networks, layers, stored: one entry for each network.
+    """
+    each = [
+        Found(network=network, layers=its_layers, stored=arrays, data=data)
+        for network, its_layers, arrays in zip(networks, layers, stored, strict=True)
     ]
-    return pd.DataFrame(rows, columns=list(CONCEPT_COLUMNS))
+    tables = {
+        "units": [unit_table(found, settings.iou_cut) for found in each],
+        "unit_category": [unit_category_table(found) for found in each],
+        "concepts": [concept_table(each[0])],
+        "images": [image_table(each[0])],
+    }
+    if settings.folds > 1:
+        tables["replicates"] = [replicate_table(found, settings.iou_cut) for found in each]
+    for name, parts in tables.items():
+        write_table(out / f"{name}.csv", pd.concat(parts, ignore_index=True))
 
 
-def _units(layers: Sequence[Layer]) -> Iterator[tuple[Layer, int]]:
-    return ((layer, unit) for layer in layers for unit in range(layer.n_units))
+def unit_table(found: Found, iou_cut: float) -> pd.DataFrame:
+    """One row for each unit: its threshold, the concept with the highest IoU, and whether that makes it a detector."""
+    iou, best = found.labelled(found.counts)
+    values = {
+        **found.unit_columns(),
+        **found.name_columns(best),
+        "threshold": _shortest(found.stored["threshold"]),
+        "iou": _at(iou, best),
+        "detector": _at(iou, best) > iou_cut,
+        "dead": found.dead,
+        "intersection_area": _at(found.counts.intersection_area, best),
+        "union_area": _at(union_area(found.counts, found.category), best),
+        "max_activation": _shortest(found.stored["max_activation"]),
+    }
+    return pd.DataFrame(values)[list(UNIT_COLUMNS)]
 
 
-def _shortest(value: np.float32) -> float:
-    """The float64 that prints as briefly as the float32 does and converts back to it."""
-    return float(str(value))
+def replicate_table(found: Found, iou_cut: float) -> pd.DataFrame:
+    """One row for each (fold, unit): what the unit detects without the images of that fold, at the same threshold."""
+    folds = []
+    for left_out in range(len(found.stored[FOLD + "mask_area"])):
+        iou, best = found.labelled(found.without_fold(left_out))
+        values = {
+            **found.unit_columns(),
+            **found.name_columns(best),
+            "left_out": left_out,
+            "iou": _at(iou, best),
+            "detector": _at(iou, best) > iou_cut,
+        }
+        folds.append(pd.DataFrame(values)[list(REPLICATE_COLUMNS)])
+    return pd.concat(folds, ignore_index=True)
+
+
+def unit_category_table(found: Found) -> pd.DataFrame:
+    """One row for each (unit, category): the best concept of that category with the counts behind its IoU."""
+    counts, categories = found.counts, found.data.categories
+    iou = intersection_over_union(counts, found.category)
+    best = best_per_category(iou, found.category, len(categories))
+    values = {
+        **{name: np.repeat(column, len(categories)) for name, column in found.unit_columns().items()},
+        "category": np.tile(np.array(categories, object), len(iou)),
+        "label": found.name_columns(best.ravel())["label"],
+        "iou": _at(iou, best).ravel(),
+        "intersection_area": _at(counts.intersection_area, best).ravel(),
+        "mask_area": counts.mask_area.ravel(),
+        "concept_area": _at(np.broadcast_to(counts.concept_area, iou.shape), best).ravel(),
+    }
+    return pd.DataFrame(values)[list(UNIT_CATEGORY_COLUMNS)]
+
+
+def concept_table(found: Found) -> pd.DataFrame:
+    """One row for each concept: how many of the images used show it, and on how many label pixels."""
+    concepts = found.data.concepts
+    values = {
+        "concept": np.arange(len(concepts)),
+        "number": [concept.number for concept in concepts],
+        "category": [concept.category for concept in concepts],
+        "label": [concept.name for concept in concepts],
+        "n_images": found.counts.n_images,
+        "concept_area": found.counts.concept_area,
+    }
+    return pd.DataFrame(values)[list(CONCEPT_COLUMNS)]
+
+
+def image_table(found: Found) -> pd.DataFrame:
+    """One row for each image used."""
+    used = [found.data.images[number] for number in found.stored["images"]]
+    values = {
+        "image": np.arange(len(used)),
+        "name": [image.name for image in used],
+        "split": [image.split for image in used],
+    }
+    return pd.DataFrame(values)[list(IMAGE_COLUMNS)]
+
+
+def _at(values: np.ndarray, concepts: np.ndarray) -> np.ndarray:
+    """What (U, C) `values` hold at the concepts of each unit, (U,) or (U, K); 0 for `NO_CONCEPT`.
+
+    >>> _at(np.array([[5, 6], [7, 8]]), np.array([1, NO_CONCEPT])).tolist()
+    [6, 0]
+    """
+    chosen = np.zeros(concepts.shape, values.dtype)
+    there = np.nonzero(concepts != NO_CONCEPT)
+    chosen[there] = values[there[0], concepts[there]]
+    return chosen
+
+
+def _shortest(values: np.ndarray) -> list[float]:
+    """The float64 values that print as briefly as these float32 values do and convert back to them.
+
+    >>> _shortest(np.array([0.1], np.float32))
+    [0.1]
+    """
+    return [float(str(value)) for value in values]

@@ -25,8 +25,7 @@ from dissect.engine import Dissection, dissect
 from dissect.images import read_image
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
-from dissect.parallel_tally import category_numbers
-from dissect.scores import best_concepts, intersection_over_union
+from dissect.scores import best_concepts, category_numbers, intersection_over_union
 from dissect.settings import Execution, Settings
 
 
@@ -118,7 +117,7 @@ def engine(
         activations = look_up_network(activations)
     layers = select_layers(list_layers(activations.model, activations.input_size), names or ())
     chosen = Execution(**{"device": "cpu"} | execution)
-    return dissect(activations, layers, data, settings or Settings(), folder, chosen, progress)
+    return dissect(activations, layers, data, folder=folder, settings=settings, execution=chosen, progress=progress)
 
 
 def assert_equal(result: Dissection, reference: Reference, data: LabelledImages, rule: str = "category") -> None:
@@ -132,7 +131,8 @@ def assert_equal(result: Dissection, reference: Reference, data: LabelledImages,
     np.testing.assert_array_equal(counts.intersection_area, reference.intersection_area)
     np.testing.assert_array_equal(counts.mask_area, reference.mask_area[rule])
     assert all(array.dtype == np.int64 for array in counts)
-    iou = intersection_over_union(counts, category_numbers(data))
+    category = category_numbers([concept.category for concept in data.concepts], data.categories)
+    iou = intersection_over_union(counts, category)
     assert iou.tobytes() == reference.iou(rule).tobytes()
     np.testing.assert_array_equal(result.dead, reference.dead)
     np.testing.assert_array_equal(np.where(result.dead, -1, best_concepts(iou)), reference.label(rule))

@@ -21,11 +21,10 @@ from data_prep.broden import Broden, open_broden
 from data_prep.common.errors import UserError
 from data_prep.formats import ImageLabels
 from dissect.layers import list_layers, select_layers
-from dissect.parallel_tally import category_numbers
 from dissect.run_store import StrongestMasks
 from dissect.settings import Settings
 from dissect.tally import Tally, flatten
-from dissect.unit_tables import counts_arrays, unit_table
+from dissect.unit_tables import Found, counts_arrays, unit_table
 from dissect.upsample import receptive_field_axis
 
 N_IMAGES = 60
@@ -242,9 +241,11 @@ def test_plateaus_between_anchored_cells(n_cells, n_pixels, n_input, centre, str
     expected = [int((matrix @ m.astype(np.int64) @ matrix.T > 6 * scale**2).sum()) for m in maps]
 
     labels = ImageLabels(np.zeros((1, n_pixels, n_pixels), np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
-    axis = receptive_field_axis(n_cells, n_pixels, n_input, centre, stride)
+    axis = receptive_field_axis(n_cells, n_pixels, n_input=n_input, centre=centre, stride=stride)
     tally, seen = Tally(3, 1, 1, "category"), flatten(labels, np.zeros(1, np.int32), 1)
-    tally.add_masks(seen, maps.astype(np.float32), np.arange(3), np.full(3, threshold), axis, axis)
+    tally.add_masks(
+        seen, maps.astype(np.float32), unit_rows=np.arange(3), thresholds=np.full(3, threshold), rows=axis, columns=axis
+    )
     assert tally.mask_area[:, 0].tolist() == expected
 
 
@@ -265,7 +266,7 @@ def test_the_table_of_units(maps, data, reference, tmp_path):
     stored = counts_arrays(engine(maps, data, tmp_path), [])
     label, iou = reference.label(), reference.iou()
     cut = float(np.sort(iou.max(axis=1)[~reference.dead])[10])  # one unit has just this IoU, so it is no detector
-    table = unit_table(network, layers, stored, data, category_numbers(data), cut)
+    table = unit_table(Found(network=network, layers=layers, stored=stored, data=data), cut)
     union = reference.mask_area["category"][:, reference.category_of] + reference.concept_area
     expected = {
         "threshold": reference.thresholds,
@@ -286,7 +287,7 @@ def test_the_table_of_units(maps, data, reference, tmp_path):
 
 def test_strongest_images_and_their_masks(maps, root, data, reference, tmp_path):
     """The masks that a report draws are those that were counted."""
-    strongest = StrongestMasks(**engine(maps, data, tmp_path, settings=Settings(strongest=5)).strongest.arrays())
+    strongest = StrongestMasks(**engine(maps, data, tmp_path, settings=Settings(strongest=5)).masks.arrays())
     images = brute_force.read_broden(root).images
     every = [layer[:, u] for layer in maps.values() for u in range(layer.shape[1])]
     for row, (unit_maps, threshold) in enumerate(zip(every, reference.thresholds, strict=True)):
@@ -316,7 +317,7 @@ def test_a_checkpoint_of_another_call_gives_no_wrong_number(maps, data, root, re
         result = engine(again, other, tmp_path, [name], settings)
         expected = brute_force.brute_force([again[name]], brute_force.read_broden(root), settings.quantile)
         assert_equal(result, expected, data)
-        assert result.strongest.image.shape[1] == settings.strongest
+        assert result.masks.image.shape[1] == settings.strongest
 
 
 def test_an_interruption_at_the_very_end_is_not_lost(maps, data, tmp_path):

@@ -44,7 +44,7 @@ def test_folds_are_even_and_go_by_name() -> None:
 
 
 def test_more_folds_than_images() -> None:
-    with pytest.raises(UserError, match=r"3 images, fewer than 10 folds: give --folds a lower number"):
+    with pytest.raises(UserError, match=r"3 images, fewer than 10 folds: give `folds` a lower number"):
         image_folds(["a", "b", "c"], 10)
     with pytest.raises(UserError, match=r"`folds` is 0; it must be 1"):
         Settings(folds=0)

@@ -205,7 +205,7 @@ def test_a_constant_unit_is_dead(tmp_path, whole):
     assert found.units["threshold"].tolist() == [3, 0, 1]
     assert found.units["label"].tolist() == found.units["category"].tolist() == [""] * 3
     assert not found.units["detector"].any() and not found.units["iou"].any()
-    assert (found.strongest("handmade").image == -1).all()
+    assert (found.strongest_masks("handmade").image == -1).all()
 
 
 class Spoilt(nn.Module):
@@ -250,7 +250,7 @@ def test_counts_go_on_beyond_2_to_the_24():
         axis = half_pixel_axis(1, side)
         tally.add_labels(seen)
         maps, rows = np.ones((1, 1, 1), np.float32), np.zeros(1, np.int64)
-        tally.add_masks(seen, maps, rows, np.zeros(1, np.float32), axis, axis)
+        tally.add_masks(seen, maps, unit_rows=rows, thresholds=np.zeros(1, np.float32), rows=axis, columns=axis)
     expected = 2**24 + 1
     assert int(np.float32(2**24) + np.float32(1)) != expected
     assert tally.concept_area.tolist() == [expected, expected]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from data_prep.broden import open_broden
 from data_prep.common.errors import UserError
 from data_prep.formats import BadImageError, ImageLabels, ImageRecord
-from dissect.images import ImageReader, LabelCache, read_image, usable
+from dissect.images import ImageReader, LabelCache, check_usable, read_image
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)
@@ -38,6 +39,10 @@ class Labels:
             raise BadImageError(f"Label map of {index} is bad.")
         planes = np.full((2, 3, 5), index, np.int32)
         return ImageLabels(planes, np.array([0, 0], np.int32), np.array([index], np.int32))
+
+
+def reader_of(data: Labels, size: tuple[int, int] = (4, 4), **options: Any) -> ImageReader:
+    return ImageReader(data, size, **{"batch_size": 32, "workers": 2, "on_bad_image": "fail"} | options)
 
 
 def read_all(reader: ImageReader) -> tuple[list[int], list[int]]:
@@ -99,12 +104,12 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
 def test_more_than_eight_bits_are_refused(tmp_path: Path, kind: type, mode: str) -> None:
     path = tmp_path / "deep.tif"
     Image.fromarray(np.full((6, 4), 300, kind)).save(path)
-    assert refusal(path) == f"{path} has mode {mode}; images must have 8 bits a channel: convert it."
+    assert refusal(path) == f"{path} has mode {mode}; images must have 8 bits per channel: convert it."
 
 
 def test_files_that_are_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    assert refusal(path) == f"{path} is missing: restore it, or skip such images with --on-bad-image skip."
+    assert refusal(path) == f"{path} is missing: restore it, or set `on_bad_image` to skip."
     noise = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     whole = path.read_bytes()
@@ -114,7 +119,7 @@ def test_files_that_are_no_image(tmp_path: Path) -> None:
         path.write_bytes(content)
         sentence = refusal(path)
         assert sentence.startswith(f"{path} cannot be read (")
-        assert sentence.endswith("): restore it, or skip it with --on-bad-image skip.")
+        assert sentence.endswith("): restore it, or set `on_bad_image` to skip.")
     assert refusal(tmp_path).startswith(f"{tmp_path} cannot be read (")
 
 
@@ -151,7 +156,7 @@ def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path: Path) -> N
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 50])
 def test_workers_and_batch_size_do_not_matter(tmp_path: Path, workers: int, batch_size: int) -> None:
     data = Labels(tmp_path)
-    assert read_all(ImageReader(data, (4, 4), batch_size, workers)) == (list(range(7)), list(range(7)))
+    assert read_all(reader_of(data, batch_size=batch_size, workers=workers)) == (list(range(7)), list(range(7)))
     assert data.reads == [1] * 7
     assert len(data.threads) <= workers and all(name.startswith("read") for name in data.threads)
 
@@ -161,7 +166,7 @@ def test_workers_and_batch_size_do_not_matter(tmp_path: Path, workers: int, batc
 def test_skip_leaves_out_what_is_bad_and_says_why(tmp_path: Path, workers: int, batch_size: int) -> None:
     data = Labels(tmp_path, bad=(0, 3))
     data.images[6].path.write_bytes(b"no image")
-    reader = ImageReader(data, (4, 4), batch_size, workers, "skip")
+    reader = reader_of(data, batch_size=batch_size, workers=workers, on_bad_image="skip")
     assert read_all(reader) == ([1, 2, 4, 5], [1, 2, 4, 5])
     assert [number for number, _ in reader.skipped] == [0, 3, 6]
     assert reader.skipped[1][1] == "Label map of 3 is bad." and "cannot be read" in reader.skipped[2][1]
@@ -169,14 +174,14 @@ def test_skip_leaves_out_what_is_bad_and_says_why(tmp_path: Path, workers: int, 
 
 
 def test_a_whole_batch_may_be_bad(tmp_path: Path) -> None:
-    reader = ImageReader(Labels(tmp_path, bad=(2, 3)), (4, 4), 2, 2, "skip")
+    reader = reader_of(Labels(tmp_path, bad=(2, 3)), batch_size=2, on_bad_image="skip")
     with reader:
         assert [batch.tolist() for batch, _ in reader.batches()] == [[0, 1], [4, 5], [6]]
 
 
 def test_fail_raises_the_first_in_the_set_s_order(tmp_path: Path) -> None:
     data = Labels(tmp_path, bad=(3, 5))
-    with ImageReader(data, (4, 4), 2, 3) as reader:
+    with reader_of(data, batch_size=2, workers=3) as reader:
         batches = reader.batches()
         assert next(batches)[0].tolist() == [0, 1]
         with pytest.raises(BadImageError, match="Label map of 3 is bad"):
@@ -187,13 +192,13 @@ def test_fail_raises_the_first_in_the_set_s_order(tmp_path: Path) -> None:
 def test_other_errors_are_not_skipped(tmp_path: Path) -> None:
     data = Labels(tmp_path)
     data.read_labels = lambda index: 1 // 0
-    with ImageReader(data, (4, 4), on_bad_image="skip") as reader, pytest.raises(ZeroDivisionError):
+    with reader_of(data, on_bad_image="skip") as reader, pytest.raises(ZeroDivisionError):
         next(reader.batches())
 
 
-def test_goes_on_from_where_it_is_told(tmp_path: Path) -> None:
+def test_begins_where_it_is_told(tmp_path: Path) -> None:
     data = Labels(tmp_path)
-    reader = ImageReader(data, (4, 4), 2)
+    reader = reader_of(data, batch_size=2)
     reader.n_read = 5
     assert read_all(reader) == ([5, 6], [5, 6])
     assert data.reads == [0] * 5 + [1] * 2
@@ -201,15 +206,15 @@ def test_goes_on_from_where_it_is_told(tmp_path: Path) -> None:
 
 def test_reads_only_so_far_ahead(tmp_path: Path) -> None:
     data = Labels(tmp_path, 40)
-    with ImageReader(data, (4, 4), 3, 2) as reader:
+    with reader_of(data, batch_size=3) as reader:
         next(reader.batches())
     assert 3 <= sum(data.reads) <= 3 + 2 * 3 + 2
 
 
 def test_a_set_of_which_nothing_is_left() -> None:
-    usable(1, [(0, "bad")])
+    check_usable(1, [(0, "bad")])
     with pytest.raises(UserError) as caught:
-        usable(0, [(4, "It is broken."), (5, "So is this.")])
+        check_usable(0, [(4, "It is broken."), (5, "So is this.")])
     assert str(caught.value) == (
         "No image of the set can be used (2 skipped; the first: It is broken.): check it with `data-prep check`."
     )
@@ -221,8 +226,8 @@ def test_a_set_of_which_nothing_is_left() -> None:
 def test_labels_are_read_with_the_image_and_not_again(tmp_path: Path) -> None:
     data = Labels(tmp_path)
     cache = LabelCache(data)
-    read_all(ImageReader(data, (4, 4), label_cache=cache))
-    read_all(ImageReader(data, (2, 2), label_cache=cache))
+    read_all(reader_of(data, label_cache=cache))
+    read_all(reader_of(data, (2, 2), label_cache=cache))
     labels = cache[4]
     assert data.reads == [1] * 7
     assert labels.planes.shape == (2, 3, 5) and labels.planes.dtype == np.int32 and (labels.planes == 4).all()

@@ -135,7 +135,9 @@ def test_tallies(seed, union):
             seen = flatten(labels_of(i), category, 3)
             tally.add_labels(seen)
             for units in np.array_split(np.random.default_rng(i).permutation(N_UNITS), 2):  # a layer at a time
-                tally.add_masks(seen, maps[i][units], units, thresholds[units], axis, axis)
+                tally.add_masks(
+                    seen, maps[i][units], unit_rows=units, thresholds=thresholds[units], rows=axis, columns=axis
+                )
         return tally
 
     whole, split = tally_of(np.arange(N_IMAGES)), pooled([tally_of(images) for images in parts(seed)], seed)

@@ -121,7 +121,7 @@ def test_cells_that_have_no_centre(modules: list[nn.Module]) -> None:
         receptive_fields(nn.Sequential(*modules), layer, (16, 16))
     assert str(caught.value) == (
         f"The receptive fields of layer '{layer}' cover the whole input or are not evenly spaced, so that its cells have no "
-        f"centres: use --upsample half-pixel."
+        f"centres: set `upsample` to half-pixel."
     )
 
 
@@ -142,11 +142,11 @@ def test_leaves_no_trace_and_warns_of_nothing() -> None:
 
 def test_interpolation_on_paper() -> None:
     """Two cells at input pixels 1.5 and 5.5 of 8; four label pixels, whose middles lie at 0.5, 2.5, 4.5, 6.5."""
-    axis = receptive_field_axis(2, 4, 8, centre=1.5, stride=4)
+    axis = receptive_field_axis(2, 4, n_input=8, centre=1.5, stride=4)
     np.testing.assert_array_equal(axis.start, [0, 3, 4])
     np.testing.assert_array_equal(axis.weight / axis.whole, [0, 0.25, 0.75, 0])
     positions = np.empty(4, np.int32)
-    one_row = receptive_field_axis(1, 1, 8, 3.5, 8)
+    one_row = receptive_field_axis(1, 1, n_input=8, centre=3.5, stride=8)
     for threshold, mask in (
         (-1.0, [0, 1, 2, 3]),
         (0.0, [1, 2, 3]),
@@ -161,7 +161,9 @@ def test_interpolation_on_paper() -> None:
 
 def test_cells_that_cover_the_input_evenly_are_half_pixel_centres() -> None:
     for n_cells, stride, n_pixels in ((7, 32, 112), (5, 4, 9), (3, 2, 31)):
-        anchored = receptive_field_axis(n_cells, n_pixels, n_cells * stride, (stride - 1) / 2, stride)
+        anchored = receptive_field_axis(
+            n_cells, n_pixels, n_input=n_cells * stride, centre=(stride - 1) / 2, stride=stride
+        )
         half_pixel = half_pixel_axis(n_cells, n_pixels)
         np.testing.assert_array_equal(anchored.start, half_pixel.start)
         np.testing.assert_allclose(anchored.weight / anchored.whole, half_pixel.weight / half_pixel.whole, atol=1e-12)

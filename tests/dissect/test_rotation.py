@@ -193,7 +193,7 @@ def test_a_rotation_that_renumbers_units_renumbers_results(
     np.testing.assert_array_equal(turned.max_activation, plain.max_activation[order])
     np.testing.assert_array_equal(turned.counts.intersection_area, plain.counts.intersection_area[order])
     np.testing.assert_array_equal(turned.counts.mask_area, plain.counts.mask_area[order])
-    np.testing.assert_array_equal(turned.strongest.image, plain.strongest.image[order])
+    np.testing.assert_array_equal(turned.masks.image, plain.masks.image[order])
 
 
 # Settings and the command

@@ -60,7 +60,7 @@ def test_strip_shows_the_named_image_inside_the_mask(run_folder: Callable[..., P
     position = next(k for k, dead in enumerate(population.units["dead"]) if not dead)
     strip = pictures.strip(population, position, 2)
     assert strip is not None
-    strongest = run.strongest("separable")
+    strongest = run.strongest_masks("separable")
     row = population.rows[position]
     image = np.asarray(Image.open(run.image_root / run.images["name"][strongest.image[row, 0]]))
     mask = strongest.mask(row, 0)

@@ -43,7 +43,7 @@ def test_every_unit_is_there_with_its_numbers(reported: Path, rows: Callable[...
 def test_each_image_is_held_once_and_named(reported: Path) -> None:
     table = table_of(reported)
     run = open_run(reported)
-    strongest = run.strongest("imagenet12").image
+    strongest = run.strongest_masks("imagenet12").image
     for row, images in enumerate(table["images"][: len(strongest)]):
         wanted = [run.images["name"][i] for i in strongest[row] if i >= 0]
         assert [table["names"][i] for i in images] == wanted
