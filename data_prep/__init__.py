@@ -1,1 +1,55 @@
-"""Files: label sets in the Broden layout, classification sets in the decathlon layout. No model, no plotting."""
+"""Files: label sets in the Broden layout, classification sets in the decathlon layout. No model, no plotting, no torch.
+
+    data = data_prep.open_embedded(split="val")           # drawn on the spot: nothing to download
+    data = data_prep.open_broden("data/broden", categories=["object", "part"])
+    report = data_prep.check_broden("data/broden")
+    train = data_prep.open_decathlon("data/decathlon").split("dtd", "train")
+
+The names in `__all__` are the public ones; each is loaded when it is first used, so importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data_prep.common.doors import attach
+
+if TYPE_CHECKING:
+    from data_prep.broden import open_broden
+    from data_prep.broden_check import check_broden
+    from data_prep.common.errors import UserError
+    from data_prep.decathlon import open_decathlon
+    from data_prep.decathlon_check import check_decathlon
+    from data_prep.download import download_decathlon
+    from data_prep.embedded import open_embedded, open_embedded_decathlon
+    from data_prep.formats import (
+        BadImageError,
+        ClassifiedImages,
+        Concept,
+        ImageLabels,
+        ImageRecord,
+        LabelledImages,
+    )
+
+    __version__: str
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "BadImageError": "data_prep.formats",
+        "ClassifiedImages": "data_prep.formats",
+        "Concept": "data_prep.formats",
+        "ImageLabels": "data_prep.formats",
+        "ImageRecord": "data_prep.formats",
+        "LabelledImages": "data_prep.formats",
+        "UserError": "data_prep.common.errors",
+        "__version__": "data_prep.common.command",
+        "check_broden": "data_prep.broden_check",
+        "check_decathlon": "data_prep.decathlon_check",
+        "download_decathlon": "data_prep.download",
+        "open_broden": "data_prep.broden",
+        "open_decathlon": "data_prep.decathlon",
+        "open_embedded": "data_prep.embedded",
+        "open_embedded_decathlon": "data_prep.embedded",
+    },
+)

@@ -10,7 +10,6 @@ Source: Bau, Zhou, Khosla, Oliva, Torralba, "Network Dissection", CVPR 2017, and
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 import os
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep.broden_tables import MAX_NUMBER, IndexRow, Tables, read_tables
-from data_prep.common.errors import UserError
+from data_prep.common.errors import UserError, choose
 from data_prep.formats import NO_CONCEPT, BadImageError, Concept, ImageLabels, decode_label_map
 from data_prep.pictures import IMAGE_ERRORS
 
@@ -32,8 +31,8 @@ _UNKNOWN = NO_CONCEPT - 1
 class Broden:
     """An opened Broden set, a `LabelledImages`; `open_broden` makes it. Images without a chosen label stay in."""
 
-    def __init__(self, tables: Tables, split: str | None, categories: Sequence[str]):
-        self.name = tables.root.resolve().name
+    def __init__(self, tables: Tables, split: str | None, categories: Sequence[str], name: str | None = None):
+        self.name = name or tables.root.resolve().name
         self.root = tables.root
         self.image_root = (tables.root / "images").resolve()
         self.split = split
@@ -102,10 +101,13 @@ class Broden:
         )
 
 
-def open_broden(root: str | Path, split: str | None = None, categories: Iterable[str] | None = None) -> Broden:
+def open_broden(
+    root: str | Path, split: str | None = None, categories: Iterable[str] | None = None, *, name: str | None = None
+) -> Broden:
     """Open the Broden set in folder `root`, all of it or one split, with all or some of its categories.
 
-    `categories` of the result follow `category.csv`, whatever order they are asked for in. Only the tables are read.
+    `categories` of the result follow `category.csv`, whatever order they are asked for in. `name` stands in reports; the
+    folder's if not given. Only the tables are read.
     Raises `UserError` where a table is missing or faulty, or where the split or a category is not there.
     """
     root = Path(root)
@@ -117,20 +119,13 @@ def open_broden(root: str | Path, split: str | None = None, categories: Iterable
     present = list(tables.categories)
     chosen = [categories] if isinstance(categories, str) else present if categories is None else list(categories)
     if split is not None:
-        _require("split", split, [row.record.split for row in tables.rows], root / "index.csv")
+        splits = dict.fromkeys(row.record.split for row in tables.rows)
+        choose("split", split, splits, where=root / "index.csv")
     for category in chosen:
-        _require("category", category, present, root / "category.csv")
+        choose("category", category, present, where=root / "category.csv")
     if not chosen:
-        raise UserError(f"No category is chosen of {', '.join(present)}: name at least one, or leave the choice out.")
-    return Broden(tables, split, [category for category in present if category in chosen])
-
-
-def _require(what: str, wanted: str, present: Iterable[str], table: Path) -> None:
-    present = list(dict.fromkeys(present))
-    if wanted not in present:
-        close = difflib.get_close_matches(wanted, present)
-        advice = f"did you mean {' or '.join(close)}?" if close else "choose one of these."
-        raise UserError(f"There is no {what} {wanted!r} in {table}, only {', '.join(present)}: {advice}")
+        raise UserError(f"`categories` is empty: name at least one of {', '.join(present)}, or leave it out.")
+    return Broden(tables, split, [category for category in present if category in chosen], name)
 
 
 def _read_rgb(file: Path, shape: tuple[int, int]) -> np.ndarray:

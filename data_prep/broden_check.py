@@ -9,7 +9,6 @@ tells what looks wrong but changes no result: a frequency that was stated is nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,13 @@ from PIL import Image
 
 from data_prep.broden import Broden
 from data_prep.broden_tables import IndexRow, Tables, read_tables
-from data_prep.findings import CheckReport, Findings
+from data_prep.common.terminal import Progress, silent
+from data_prep.findings import LIMIT, CheckReport, Findings
 from data_prep.formats import BadImageError
 from data_prep.pictures import IMAGE_ERRORS, in_threads
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BrodenReport(CheckReport):
     """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each."""
 
@@ -34,10 +34,10 @@ class BrodenReport(CheckReport):
     n_concepts: int
 
 
-def check_broden(root: str | Path, limit: int = 20, progress: Callable[[int, int], None] | None = None) -> BrodenReport:
-    """Check the Broden set in folder `root`; `progress(n_done, n_images)` is called after each image.
+def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = silent) -> BrodenReport:
+    """Check the Broden set in folder `root`; `progress("checking", n_done, n_images)` is called after each image.
 
-    Goes on after a fault and counts them all. Raises `UserError` only where a table as a whole cannot be used.
+    Continues after a fault and counts them all. Raises `UserError` only where a table as a whole cannot be used.
     """
     faults, warnings = Findings(limit), Findings(limit)
     tables = read_tables(Path(root), faults.add)
@@ -51,13 +51,20 @@ def check_broden(root: str | Path, limit: int = 20, progress: Callable[[int, int
         for sentence in sentences:
             faults.add("index.csv", row.row, sentence)
         frequency += present
-        if progress:
-            progress(done, n_images)
+        progress("checking", done, n_images)
     if faults.n == n_faults_of_tables:  # labels that cannot be read cannot be counted either
         _compare_frequencies(data, tables, frequency, warnings)
-    n_maps = sum(len(paths) for row in data.rows for paths in row.maps.values())
-    counts = (n_images, n_maps, len(data.categories), len(data.concepts))
-    return BrodenReport(tables.root, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first), *counts)
+    return BrodenReport(
+        root=tables.root,
+        n_faults=faults.n,
+        faults=tuple(faults.first),
+        n_warnings=warnings.n,
+        warnings=tuple(warnings.first),
+        n_images=n_images,
+        n_label_maps=sum(len(paths) for row in data.rows for paths in row.maps.values()),
+        n_categories=len(data.categories),
+        n_concepts=len(data.concepts),
+    )
 
 
 def _check_agreement(tables: Tables, faults: Findings, warnings: Findings) -> None:

@@ -4,8 +4,8 @@
     tables.rows[0].maps["object"]             # ("ade20k/a_object_1.png", "ade20k/a_object_2.png")
 
 `category.csv` names the categories, `label.csv` the labels, `c_<category>.csv` the labels of one category. `index.csv`
-has a row an image and a column a category; a field holds tokens separated by `;`, each a label number that covers the
-whole image or the path of a PNG label map below `images/`. An empty field means "not annotated", 0 means "no label".
+has a row for each image and a column for each category; a field holds tokens separated by `;`, each a label number that
+covers the whole image or the path of a PNG label map below `images/`. An empty field means "not annotated", 0 means "no label".
 
 A row that cannot be used is told to `on_fault`, a table that cannot be used raises `UserError`: reading stops at the
 first fault, checking counts them all, and both run this code.
@@ -52,7 +52,7 @@ class CategoryLabel:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexRow:
     """One row of `index.csv`; `image_shape` is (ih, iw); `numbers` and `maps` hold the tokens of each category."""
 
@@ -63,7 +63,7 @@ class IndexRow:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
     """Every table of a Broden set; `categories` follow `category.csv`; `digest` is the sha256 of the tables' bytes."""
 
@@ -103,11 +103,15 @@ def read_tables(root: Path, on_fault: OnFault) -> Tables:
     if not names or not images:
         table, what = ("index.csv", "image") if names else ("category.csv", "category")
         raise UserError(f"{root / table} lists no usable {what}: a Broden set has at least one; unpack the set again.")
-    return Tables(root, labels, categories, images, digest.hexdigest())
+    return Tables(root=root, labels=labels, categories=categories, rows=images, digest=digest.hexdigest())
 
 
 def whole_number(text: str) -> int:
-    """The number that `text` writes in digits; -1 where it writes none, or one of more than nine digits."""
+    """The number that `text` writes in digits; -1 where it writes none, or one of more than nine digits.
+
+    >>> whole_number("17"), whole_number("-17"), whole_number("a/one.png")
+    (17, -1, -1)
+    """
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
 
 
@@ -217,7 +221,7 @@ def _index_rows(images: Path, rows: CsvRows, names: Sequence[str], on_fault: OnF
         else:
             seen[image] = row
             record = ImageRecord(image, images / image, fields["split"], (sh, sw))
-            found.append(IndexRow(record, (ih, iw), numbers, maps, row))
+            found.append(IndexRow(record=record, image_shape=(ih, iw), numbers=numbers, maps=maps, row=row))
     return found
 
 

@@ -18,7 +18,6 @@ adapters", NIPS 2017.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -26,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.common.errors import UserError
+from data_prep.common.errors import UserError, choose
 from data_prep.decathlon_images import Source, Split, join, measure_mean_std
 from data_prep.decathlon_tables import ANNOTATION_NAME, MINI_PREFIX, OFFICIAL_ORDER, SPLITS, Refuse, Table, read_table
 from data_prep.decathlon_tar import Tar
@@ -51,8 +50,7 @@ class Decathlon:
         Raises `UserError` on an unknown domain or split, a faulty table or tar, an image that is not there, no image at all.
         """
         self.require(domain)
-        if split not in SPLIT_CHOICES:
-            raise UserError(f"There is no split {split!r}, only {', '.join(SPLIT_CHOICES)}: choose one of these.")
+        choose("split", split, SPLIT_CHOICES)
         parts = [self._split(domain, part) for part in split.split("+")]
         return parts[0] if len(parts) == 1 else join(parts, split)
 
@@ -76,38 +74,34 @@ class Decathlon:
             self._tars[path] = Tar(path)
         return self._tars[path]
 
-    def locate(self, table: Table, domain: str, split: str, refuse: Refuse) -> list[Source | None]:
-        """Where each image of the table lies; None, after `refuse` heard of it, for one that lies nowhere."""
+    def locate(self, table: Table, domain: str, split: str, refuse: Refuse) -> dict[int, Source]:
+        """By row of the table, where its image lies; one that lies nowhere is told to `refuse` and left out."""
         folder = self.root / "data"
         paths = [path for path in (folder / f"{domain}_{split}.tar", folder / f"{domain}.tar") if path.exists()]
         tars = [self.tar_of(path) for path in paths]
         listed: dict[Path, set[str]] = {}
-        sources: list[Source | None] = []
-        for image_id, name in zip(table.image_ids.tolist(), table.file_names, strict=True):
+        sources: dict[int, Source] = {}
+        for row, name in enumerate(table.file_names):
             for tar in tars:
                 place = tar.members.get(name) or tar.members.get(name.removeprefix("data/"))
                 if place:
-                    sources.append((tar, *place))
+                    sources[row] = (tar, *place)
                     break
             else:
                 path = self.root / name
                 if path.parent not in listed:
                     listed[path.parent] = set(_list(path.parent))
-                if path.name not in listed[path.parent]:
+                if path.name in listed[path.parent]:
+                    sources[row] = path
+                else:
                     there = " or ".join(str(tar.path) for tar in tars) or f"the folder {path.parent}"
                     sentence = f"{name!r} is not in {there}; put the image there or delete the entry."
-                    refuse(table.file.name, f"image {image_id}", sentence)
-                    sources.append(None)
-                else:
-                    sources.append(path)
+                    refuse(table.file.name, f"image {table.image_ids[row]}", sentence)
         return sources
 
     def require(self, domain: str) -> None:
         """Raise `UserError`, with the nearest names, where there is no such domain."""
-        if domain not in self.files:
-            close = difflib.get_close_matches(domain, self.domains)
-            advice = f"did you mean {' or '.join(close)}?" if close else "choose one of these."
-            raise UserError(f"There is no domain {domain!r} in {self.root}, only {', '.join(self.domains)}: {advice}")
+        choose("domain", domain, self.domains, where=self.root)
 
     def _split(self, domain: str, split: str) -> Split:
         files = self.files[domain]
@@ -120,7 +114,7 @@ class Decathlon:
         table = read_table(files[kinds[0]], domain, self._raise)
         if not table.file_names:
             raise UserError(f"{table.file} holds no image: an empty split cannot be used; write or download it again.")
-        return Split(domain, split, table, self.locate(table, domain, split, self._raise))
+        return Split(domain, split, table, list(self.locate(table, domain, split, self._raise).values()))
 
     def _raise(self, file: str, entry: str, sentence: str) -> None:
         raise UserError(f"{self.root / 'annotations' / file}, {entry}: {sentence}")
@@ -163,7 +157,7 @@ def open_decathlon(root: str | Path) -> Decathlon:
     return Decathlon(root, {domain: files[domain] for domain in sorted(files, key=_rank)})
 
 
-def _rank(domain: str) -> tuple:
+def _rank(domain: str) -> tuple[int, int, str]:
     """Official domains as in the papers' tables, then the miniature ones likewise, then others by name."""
     name = domain.removeprefix(MINI_PREFIX)
     if name not in OFFICIAL_ORDER:

@@ -2,12 +2,13 @@
 
 report = check_decathlon("data/decathlon")
 report.n_faults, report.faults            # all of them counted, the first of them told
-for row in measure("data/decathlon"): print(row.domain, row.n_classes, row.mean)
+for row in measure("data/decathlon"):
+    print(row.domain, row.n_classes, row.mean)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,17 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.common.errors import UserError
+from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon import Decathlon, open_decathlon
 from data_prep.decathlon_images import Split, channel_counts, decode, mean_std_of
 from data_prep.decathlon_tables import SPLITS, Table, read_table
-from data_prep.findings import CheckReport, Findings
+from data_prep.findings import LIMIT, CheckReport, Findings
 from data_prep.formats import BadImageError
 from data_prep.pictures import in_threads
 
-Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecathlonReport(CheckReport):
     """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each."""
 
@@ -36,12 +36,12 @@ class DecathlonReport(CheckReport):
 
 
 def check_decathlon(
-    root: str | Path, limit: int = 20, progress: Progress | None = None, domains: Iterable[str] | None = None
+    root: str | Path, limit: int = LIMIT, progress: Progress = silent, domains: Iterable[str] | None = None
 ) -> DecathlonReport:
     """Read every annotation file, go through every tar, decode every image of the decathlon in folder `root`.
 
-    Goes on after a fault and counts them all; `domains` narrows it. `progress(n_done, n_all)` counts images of the domain at
-    hand. Raises `UserError` only where there is no decathlon, or no domain of that name.
+    Continues after a fault and counts them all; `domains` narrows it. `progress("checking", n_done, n_all)` counts images of
+    the domain at hand. Raises `UserError` only where there is no decathlon, or no domain of that name.
     """
     data, faults, warnings = open_decathlon(root), Findings(limit), Findings(limit)
     seen_ids: dict[int, str] = {}
@@ -61,11 +61,19 @@ def check_decathlon(
                 if warning:
                     warnings.add(_file_of(split), entry, warning)
                 n_done += 1
-                if progress:
-                    progress(n_done, n_all)
+                progress("checking", n_done, n_all)
         n_images += n_all
-    counts = (len(chosen), n_splits, n_classes, n_images)
-    return DecathlonReport(data.root, faults.n, tuple(faults.first), warnings.n, tuple(warnings.first), *counts)
+    return DecathlonReport(
+        root=data.root,
+        n_faults=faults.n,
+        faults=tuple(faults.first),
+        n_warnings=warnings.n,
+        warnings=tuple(warnings.first),
+        n_domains=len(chosen),
+        n_splits=n_splits,
+        n_classes=n_classes,
+        n_images=n_images,
+    )
 
 
 def _chosen(data: Decathlon, domains: Iterable[str] | None) -> Sequence[str]:
@@ -85,7 +93,8 @@ def _readable_splits(data: Decathlon, domain: str, faults: Findings, warnings: F
             tables[kind] = read_table(file, domain, faults.add)
         except UserError as error:
             faults.add(file.name, "the whole file", str(error))
-    _check_agreement(domain, tables, faults)
+    if tables:
+        _check_agreement(domain, tables, faults)
     for split in SPLITS:
         if split not in data.files[domain] and f"{split}_stripped" not in data.files[domain]:
             warnings.add(
@@ -102,15 +111,14 @@ def _readable_splits(data: Decathlon, domain: str, faults: Findings, warnings: F
         except UserError as error:
             faults.add(table.file.name, "its tar", str(error))
             continue
-        keep = [row for row, source in enumerate(sources) if source is not None]
-        if keep:
-            yield Split(domain, split, table.take(keep), [sources[row] for row in keep])
+        if sources:
+            yield Split(domain, split, table.take(list(sources)), list(sources.values()))
 
 
 def _check_agreement(domain: str, tables: dict[str, Table], faults: Findings) -> None:
     """All files of a domain must list the same classes, and the stripped test file the images of the other."""
-    first = next(iter(tables.values()), None)
-    for table in tables.values():
+    first, *others = tables.values()
+    for table in others:
         if table.class_names != first.class_names:
             sentence = (
                 f"they differ from those of {first.file.name}; all files of {domain!r} must list the same classes."
@@ -151,7 +159,7 @@ def _check_image(split: Split, index: int) -> tuple[str | None, str | None]:
     return None, None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DomainRow:
     """What one domain holds. `n_images` by split; `smallest` and `largest` are (H, W) by area over all splits, as decoded;
     `grey_share` the share of images with R = G = B everywhere; `mean`, `std` (3,) measured over the train split."""
@@ -168,9 +176,7 @@ class DomainRow:
     std: np.ndarray
 
 
-def measure(
-    root: str | Path, progress: Progress | None = None, domains: Iterable[str] | None = None
-) -> Iterator[DomainRow]:
+def measure(root: str | Path, progress: Progress = silent, domains: Iterable[str] | None = None) -> Iterator[DomainRow]:
     """Decodes every image, domain by domain, and yields a row for each. Raises `UserError` on the first fault."""
     data = open_decathlon(root)
     for domain in _chosen(data, domains):
@@ -179,7 +185,7 @@ def measure(
         yield _measure(domain, splits, progress)
 
 
-def _measure(domain: str, splits: Sequence[Split], progress: Progress | None) -> DomainRow:
+def _measure(domain: str, splits: Sequence[Split], progress: Progress) -> DomainRow:
     counts, shapes = np.zeros((3, 256), np.int64), set()
     n_grey = n_bytes = n_done = 0
     n_all = sum(map(len, splits))
@@ -191,8 +197,7 @@ def _measure(domain: str, splits: Sequence[Split], progress: Progress | None) ->
             if split.split == "train":
                 counts += values
             n_done += 1
-            if progress:
-                progress(n_done, n_all)
+            progress("measuring", n_done, n_all)
     by_area = sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape))
     mean, std = mean_std_of(counts) if counts.any() else (np.full(3, np.nan), np.full(3, np.nan))
     return DomainRow(

@@ -111,7 +111,12 @@ def channel_counts(pixels: np.ndarray) -> np.ndarray:
 
 
 def mean_std_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and std, (3,) each, of counted pixel values, as numbers in 0..1."""
+    """Mean and std, (3,) each, of counted pixel values, as numbers in 0..1.
+
+    >>> black_and_white = channel_counts(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8))
+    >>> [numbers.tolist() for numbers in mean_std_of(black_and_white)]
+    [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
+    """
     values = np.arange(256) / 255
     n = counts.sum(1)
     mean = counts @ values / n

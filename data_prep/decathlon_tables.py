@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -38,11 +40,13 @@ DOMAIN_STEP = 10**7
 SPLITS = ("train", "val", "test")
 ANNOTATION_NAME = re.compile(r"(?P<domain>.+?)_(?P<kind>train|val|test|test_stripped)\.json")
 
+Kind = TypeVar("Kind")
+Tell = Callable[[str, str], None]
 Refuse = Callable[[str, str, str], None]
-"""Called with file, entry and one sentence for every fault; whoever opens a set raises, whoever checks one goes on."""
+"""Called with file, entry and one sentence for every fault; whoever opens a set raises, whoever checks one continues."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One annotation file, faulty entries left out. N images, K classes.
 
@@ -70,7 +74,11 @@ class Table:
 
 
 def domain_number(domain: str) -> int | None:
-    """D of an official or miniature domain; None for any other, whose files are free to choose one."""
+    """D of an official or miniature domain; None for any other, whose files are free to choose one.
+
+    >>> domain_number("dtd"), domain_number("mini-dtd"), domain_number("birds")
+    (4, 4, None)
+    """
     return DOMAIN_NUMBERS.get(domain.removeprefix(MINI_PREFIX))
 
 
@@ -80,16 +88,17 @@ def read_table(file: Path, domain: str, refuse: Refuse) -> Table:
     Raises `UserError` where the file as a whole cannot be read.
     """
     text = _read_json(file)
-    category_ids, names = _read_categories(text["categories"], file, domain, refuse)
-    images = _read_images(text["images"], file, refuse)
+    tell = partial(refuse, file.name)
+    category_ids, names = _read_categories(text["categories"], file, domain, tell)
+    images = _read_images(text["images"], tell)
     withheld = file.name.endswith("_stripped.json")
     if withheld and text["annotations"]:
-        refuse(file.name, "annotations", "a stripped file must hold no annotation; delete them or rename the file.")
-    labels = {} if withheld else _read_labels(text["annotations"], images, category_ids, file, refuse)
+        tell("annotations", "a stripped file must hold no annotation; delete them or rename the file.")
+    labels = {} if withheld else _read_labels(text["annotations"], images, category_ids, tell)
     if not withheld:
         for image_id in images.keys() - labels.keys():
             sentence = "the image has no usable annotation; add one, or name the file *_test_stripped.json."
-            refuse(file.name, f"image {image_id}", sentence)
+            tell(f"image {image_id}", sentence)
         images = {image_id: image for image_id, image in images.items() if image_id in labels}
     return Table(
         file=file,
@@ -102,7 +111,7 @@ def read_table(file: Path, domain: str, refuse: Refuse) -> Table:
     )
 
 
-def _read_json(file: Path) -> dict[str, list]:
+def _read_json(file: Path) -> dict[str, list[object]]:
     try:
         text = json.loads(file.read_bytes())
     except FileNotFoundError:
@@ -115,15 +124,15 @@ def _read_json(file: Path) -> dict[str, list]:
     return text
 
 
-def _read_categories(rows: list, file: Path, domain: str, refuse: Refuse) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read_categories(rows: list[object], file: Path, domain: str, tell: Tell) -> tuple[np.ndarray, tuple[str, ...]]:
     """Ids (K,) and names in order of the ids, which must be D * 10^7 + 1 to D * 10^7 + K without a gap."""
     names: dict[int, str] = {}
     for place, row in enumerate(rows, 1):
         number, name = _field(row, "id", int), _field(row, "name", str)
         if number is None or name is None:
-            refuse(file.name, f"category entry {place}", "it needs an integer id and a name; write both.")
+            tell(f"category entry {place}", "it needs an integer id and a name; write both.")
         elif number in names or name in names.values():
-            refuse(file.name, f"category {number} {name!r}", "its id or name is there twice; give each class its own.")
+            tell(f"category {number} {name!r}", "its id or name is there twice; give each class its own.")
         else:
             names[number] = name
     if not names:
@@ -139,7 +148,7 @@ def _read_categories(rows: list, file: Path, domain: str, refuse: Refuse) -> tup
     return ids, tuple(names[number] for number in ids.tolist())
 
 
-def _read_images(rows: list, file: Path, refuse: Refuse) -> dict[int, tuple[str, tuple[int, int]]]:
+def _read_images(rows: list[object], tell: Tell) -> dict[int, tuple[str, tuple[int, int]]]:
     """Image id to (file name, (H, W)), in the order of the file."""
     images: dict[int, tuple[str, tuple[int, int]]] = {}
     seen: set[str] = set()
@@ -148,45 +157,46 @@ def _read_images(rows: list, file: Path, refuse: Refuse) -> dict[int, tuple[str,
         width, height = _field(row, "width", int), _field(row, "height", int)
         entry = f"image {number}" if number is not None else f"image entry {place}"
         if number is None or name is None or not width or not height or min(width, height) < 1:
-            refuse(file.name, entry, "it needs an integer id, a file_name, and a positive width and height.")
+            tell(entry, "it needs an integer id, a file_name, and a positive width and height.")
         elif number in images:
-            refuse(file.name, entry, "its id is there twice; give each image its own.")
+            tell(entry, "its id is there twice; give each image its own.")
         elif not is_inside(name):
-            refuse(file.name, entry, f"its file_name {name!r} leads out of the root; write a path below it, with /.")
+            tell(entry, f"its file_name {name!r} leads out of the root; write a path below it, with /.")
         elif name in seen:
-            refuse(file.name, entry, f"its file_name {name!r} is there twice; list each image once.")
+            tell(entry, f"its file_name {name!r} is there twice; list each image once.")
         else:
             images[number] = name, (height, width)
             seen.add(name)
     return images
 
 
-def _read_labels(rows: list, images: dict, category_ids: np.ndarray, file: Path, refuse: Refuse) -> dict[int, int]:
+def _read_labels(rows: list[object], images: Container[int], category_ids: np.ndarray, tell: Tell) -> dict[int, int]:
     labels: dict[int, int] = {}
     first, last = int(category_ids[0]), int(category_ids[-1])
     for place, row in enumerate(rows, 1):
         image, category = _field(row, "image_id", int), _field(row, "category_id", int)
         if image is None or category is None:
-            refuse(file.name, f"annotation entry {place}", "it needs an integer image_id and category_id; write both.")
+            tell(f"annotation entry {place}", "it needs an integer image_id and category_id; write both.")
         elif image not in images:
-            refuse(
-                file.name, f"annotation of image {image}", "there is no such image in the file; add it or delete this."
-            )
+            tell(f"annotation of image {image}", "there is no such image in the file; add it or delete this.")
         elif not first <= category <= last:
-            refuse(
-                file.name,
+            tell(
                 f"annotation of image {image}",
                 f"category_id {category} is not in {first}..{last}; correct it.",
             )
         elif image in labels:
-            refuse(file.name, f"annotation of image {image}", "the image has two annotations; keep one.")
+            tell(f"annotation of image {image}", "the image has two annotations; keep one.")
         else:
             labels[image] = category - first
     return labels
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative path with `/` stays below the folder that it starts from."""
+    """Whether a relative path with `/` stays below the folder that it starts from.
+
+    >>> is_inside("data/dtd/a.jpg"), is_inside("../a.jpg"), is_inside("/a.jpg")
+    (True, False, False)
+    """
     parts = name.split("/")
     return (
         bool(name)
@@ -197,6 +207,6 @@ def is_inside(name: str) -> bool:
     )
 
 
-def _field(row: object, key: str, kind: type) -> int | str | None:
+def _field(row: object, key: str, kind: type[Kind]) -> Kind | None:
     value = row.get(key) if isinstance(row, dict) else None
     return value if isinstance(value, kind) and not isinstance(value, bool) else None

@@ -13,6 +13,7 @@ import os
 import tarfile
 import weakref
 from pathlib import Path
+from typing import Any, cast
 
 from data_prep.common.errors import UserError
 from data_prep.formats import BadImageError
@@ -49,10 +50,10 @@ class Tar:
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         weakref.finalize(self, os.close, self._file)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, object]:
         return {"path": self.path, "members": self.members}
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         self._open()
 
@@ -62,7 +63,7 @@ def _index(path: Path) -> dict[str, tuple[int, int]]:
     try:
         with tarfile.open(path, "r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # else every header stays in memory: a gigabyte for ImageNet
+                cast(Any, tar).members.clear()  # else every header stays in memory: a gigabyte for ImageNet
                 name = member.name.removeprefix("./")
                 if not member.isfile():
                     continue

@@ -1,6 +1,7 @@
 """Fetch the official visual decathlon: resumable, checked by sha256, extracted without trust, each file at once or not at all.
 
-    for line in download("data/decathlon", ["dtd", "svhn"]): print(line)
+    for line in download_decathlon("data/decathlon", ["dtd", "svhn"]):
+        print(line)
 
 What lies there afterwards opens with `open_decathlon`: `annotations/*.json`, one tar a domain in `data/` (read in place, never
 unpacked), `mean_std.json` with the published values, and the archives in `downloads/`, which may then be deleted.
@@ -12,19 +13,19 @@ Sizes and checksums are those that TensorFlow Datasets records for the official 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shutil
 import tarfile
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from data_prep.common.errors import UserError
+from data_prep.common.errors import UserError, choose
+from data_prep.common.files import atomic_write, write_bytes, write_json
+from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon_tables import ANNOTATION_NAME, OFFICIAL_ORDER, is_inside
 from data_prep.decathlon_tar import Tar
-from data_prep.fetch import CHUNK, Progress, fetch
+from data_prep.fetch import CHUNK, fetch
 
 BASE_URL = "https://www.robots.ox.ac.uk/~vgg/share"
 IMAGENET = "imagenet12"
@@ -50,7 +51,7 @@ IMAGENET_ARCHIVE = Archive(
 )
 
 IMAGENET_ADVICE = f"""\
-imagenet12: its pictures cannot be downloaded by this command, as ImageNet gives them only to people with an account.
+imagenet12: its pictures are not downloaded here, as ImageNet gives them only to people with an account.
   1. Sign in at image-net.org, agree to its terms, and get {IMAGENET_ARCHIVE.name} ({IMAGENET_ARCHIVE.size:,} bytes,
      sha256 {IMAGENET_ARCHIVE.sha256}).
   2. Put it, not unpacked, at {{tar}}.
@@ -74,18 +75,19 @@ PUBLISHED_MEAN_STD = {
 """Mean and std of each domain as published with the residual adapters (github.com/srebuffi/residual_adapters)."""
 
 
-def download(
+def download_decathlon(
     root: str | Path,
     domains: Iterable[str] | None = None,
+    *,
     base_url: str = BASE_URL,
     accept_other_checksum: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     archives: tuple[Archive, Archive] = (ANNOTATIONS, IMAGES),
 ) -> Iterator[str]:
-    """Fetch what is not there yet, yielding a line of text as each step is done; run it again to go on after a break.
+    """Fetch what is not there yet, yielding a line of text as each step is done; run it again to resume after a break.
 
     `domains`: official names, by default all ten. `accept_other_checksum` takes an archive that differs from the checksum known
-    here, writes its own down in `downloads/<archive>.sha256`, and says so. `progress(n_done, n_all)` counts bytes.
+    here, writes its own down in `downloads/<archive>.sha256`, and says so. `progress("downloading", n_done, n_all)` counts bytes.
     Raises `UserError` on an unknown domain, a server that does not answer, a wrong checksum, an archive that is damaged or
     holds anything but files and folders below it.
     """
@@ -95,20 +97,22 @@ def download(
     of_annotations, of_images = archives
     if any(not (root / "annotations" / f"{domain}_train.json").exists() for domain in chosen):
         path = root / "downloads" / of_annotations.name
-        yield from _obtain(path, of_annotations, base_url, accept_other_checksum, progress)
+        yield from _obtain(
+            path, of_annotations, base_url=base_url, accept_other=accept_other_checksum, progress=progress
+        )
         targets = {f"annotations/{name}": root / "annotations" / name for name in _annotation_names(chosen)}
         yield _told(path, _extract(path, targets), "annotation files")
     missing = [domain for domain in chosen if domain != IMAGENET and not _has_images(root, domain)]
     if missing:
         path = root / "downloads" / of_images.name
-        yield from _obtain(path, of_images, base_url, accept_other_checksum, progress)
+        yield from _obtain(path, of_images, base_url=base_url, accept_other=accept_other_checksum, progress=progress)
         found = _extract(path, {f"{domain}.tar": root / "data" / f"{domain}.tar" for domain in missing}, check=Tar)
         if lost := [domain for domain in missing if f"{domain}.tar" not in found]:
             raise UserError(f"{path} holds no images of {', '.join(lost)}: it is not the official archive; delete it.")
         yield _told(path, found, "domains")
     if not (root / "mean_std.json").exists():
         rows = {domain: {"mean": mean, "std": std} for domain, (mean, std) in PUBLISHED_MEAN_STD.items()}
-        _write(root / "mean_std.json", [json.dumps({"official": rows}, indent=1).encode()])
+        write_json(root / "mean_std.json", {"official": rows})
     if IMAGENET in chosen and not _has_images(root, IMAGENET):
         yield IMAGENET_ADVICE.format(tar=root / "data" / f"{IMAGENET}.tar", root=root)
 
@@ -116,8 +120,7 @@ def download(
 def _chosen(domains: Iterable[str] | None) -> list[str]:
     chosen = list(OFFICIAL_ORDER if domains is None else dict.fromkeys(domains))
     for domain in chosen:
-        if domain not in OFFICIAL_ORDER:
-            raise UserError(f"There is no official domain {domain!r}: choose of {', '.join(OFFICIAL_ORDER)}.")
+        choose("official domain", domain, OFFICIAL_ORDER)
     return chosen
 
 
@@ -130,9 +133,7 @@ def _has_images(root: Path, domain: str) -> bool:
     return (root / "data" / f"{domain}.tar").exists() or (root / "data" / domain).is_dir()
 
 
-def _obtain(
-    path: Path, archive: Archive, base_url: str, accept_other: bool, progress: Progress | None
-) -> Iterator[str]:
+def _obtain(path: Path, archive: Archive, *, base_url: str, accept_other: bool, progress: Progress) -> Iterator[str]:
     """Fetch the archive unless it is there, and hold it to its checksum; yields what was established, in words."""
     if path.exists():
         yield f"{path}: already there"
@@ -147,21 +148,21 @@ def _obtain(
     elif recorded == digest:
         yield f"{path.name}: sha256 is that of the first download; whether that was the official file is not known"
     elif recorded is None and (archive.sha256 is None or accept_other):
-        _write(sidecar, [f"{digest}  {path.name}\n".encode()])
+        write_bytes(sidecar, f"{digest}  {path.name}\n".encode())
         yield f"{path.name}: sha256 {digest} was written down; whether this is the official file is not known"
     else:
         size = path.stat().st_size
         path.unlink()
         raise UserError(
             f"{path} has sha256 {digest} and {size:,} bytes, but {recorded or archive.sha256} is known, so it was deleted: "
-            f"run the command again, or accept another checksum if you trust the server."
+            f"download again, or with `accept_other_checksum` if you trust the server."
         )
 
 
 def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
+        for chunk in _chunks(file):
             digest.update(chunk)
     return digest.hexdigest()
 
@@ -180,14 +181,14 @@ def _extract(archive: Path, targets: Mapping[str, Path], check: Callable[[Path],
                 if not (member.isfile() or member.isdir()) or not (is_inside(name) or member.name == "."):
                     raise UserError(
                         f"{archive} holds {member.name!r}, which is a link, a device or a path out of it: it is not the official "
-                        f"archive; delete it and mind where it came from."
+                        f"archive; delete it and beware of where it came from."
                     )
             wanted = {key: m for m in members if m.isfile() and (key := _key(m.name, targets)) is not None}
             for key, member in wanted.items():
-                source = tar.extractfile(member)
-                _write(targets[key], iter(lambda source=source: source.read(CHUNK), b""), check)
+                with atomic_write(targets[key], check=check) as file:
+                    file.writelines(_chunks(tar.extractfile(member)))
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise UserError(f"{archive} cannot be unpacked ({error}): delete it and run the command again.") from error
+        raise UserError(f"{archive} cannot be unpacked ({error}): delete it and download again.") from error
     return list(wanted)
 
 
@@ -198,20 +199,10 @@ def _key(name: str, targets: Mapping[str, Path]) -> str | None:
     return next((tail for tail in tails if tail in targets), None)
 
 
-def _write(path: Path, chunks: Iterable[bytes], check: Callable[[Path], object] | None = None) -> None:
-    """The whole file or none: written beside, checked, then put in place at once."""
-    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
-    try:
-        with scratch.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        if check:
-            check(scratch)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+def _chunks(file: IO[bytes] | None) -> Iterator[bytes]:
+    """What is left of the file, some of it at a time."""
+    while file and (chunk := file.read(CHUNK)):
+        yield chunk
 
 
 def _told(path: Path, found: Collection[str], what: str) -> str:

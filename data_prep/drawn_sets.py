@@ -1,6 +1,7 @@
 """Where sets that are drawn on the spot are kept, and how one appears there whole or not at all.
 
-with new_folder(root) as scratch: ...            # what is written into `scratch` lies in `root` afterwards
+with new_folder(root) as scratch:         # what is written into `scratch` lies in `root` afterwards
+    ...
 root = kept("mini-broden-v2", "index.csv", make=make)
 """
 

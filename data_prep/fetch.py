@@ -1,9 +1,9 @@
-"""Download one file, going on where an earlier attempt stopped.
+"""Download one file, resuming where an earlier attempt stopped.
 
-    fetch("https://example.org/big.tar.gz", Path("downloads/big.tar.gz"), progress=lambda n_done, n_all: ...)
+    fetch("https://example.org/big.tar.gz", Path("downloads/big.tar.gz"))
 
 What has come so far lies in `<name>.part`, and beside it, in `<name>.part.json`, which version of the file it belongs to.
-The rest is asked for with `Range`, and with `If-Range`, so that a file that changed on the server starts anew (RFC 9110,
+The rest is asked for with `Range`, and with `If-Range`, so that a file that changed on the server starts again (RFC 9110,
 sections 13.1.5 and 14).
 """
 
@@ -14,25 +14,23 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from data_prep.common.errors import UserError
+from data_prep.common.terminal import Progress, silent
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0
 """Seconds without a byte after which the server is given up."""
 
-Progress = Callable[[int, int], None]
 
-
-def fetch(url: str, path: Path, progress: Progress | None = None) -> None:
-    """The file at `url` as `path`, which appears only when every byte has come.
+def fetch(url: str, path: Path, progress: Progress = silent) -> None:
+    """The file at `url` as `path`, which appears only when every byte has come; `progress("downloading", n_done, n_all)`.
 
     Raises `UserError` where the server refuses, does not answer or breaks off; what has come is kept.
     """
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url} is no http or https address: name one.")
+        raise UserError(f"{url} is no http or https address: give one.")
     part, note = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.json")
     done, version = _so_far(part, note, url)
     headers = {"User-Agent": "data-prep", "Accept-Encoding": "identity"}
@@ -42,20 +40,18 @@ def fetch(url: str, path: Path, progress: Progress | None = None) -> None:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
             start, total = _span(answer, done)
             note.write_text(json.dumps({"url": url, "version": _version(answer)}), encoding="utf-8")
-            _receive(answer, part, start, total, progress)
+            _receive(answer, part, start=start, total=total, progress=progress)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and done:
             part.unlink()
             return fetch(url, path, progress)
         raise UserError(
-            f"{url} cannot be had, the server says {error.code} {error.reason}: check the address."
+            f"{url} cannot be downloaded, the server says {error.code} {error.reason}: check the address."
         ) from error
     except (OSError, http.client.HTTPException) as error:
         have = part.stat().st_size if part.exists() else 0
         why = getattr(error, "reason", None) or error
-        raise UserError(
-            f"{url} broke off after {have:,} bytes ({why}): run the command again, it goes on there."
-        ) from error
+        raise UserError(f"{url} broke off after {have:,} bytes ({why}): start again to resume there.") from error
     part.replace(path)
     note.unlink(missing_ok=True)
     return None
@@ -89,7 +85,7 @@ def _span(answer: http.client.HTTPResponse, done: int) -> tuple[int, int | None]
 
 
 def _receive(
-    answer: http.client.HTTPResponse, part: Path, start: int, total: int | None, progress: Progress | None
+    answer: http.client.HTTPResponse, part: Path, *, start: int, total: int | None, progress: Progress
 ) -> None:
     done = start
     with part.open("r+b" if start else "wb") as file:
@@ -97,7 +93,7 @@ def _receive(
         while chunk := answer.read(CHUNK):
             file.write(chunk)
             done += len(chunk)
-            if progress and total:
-                progress(done, total)
+            if total:
+                progress("downloading", done, total)
     if total is not None and done != total:
         raise http.client.HTTPException(f"the server ended it {total - done:,} bytes early")

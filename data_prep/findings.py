@@ -1,8 +1,8 @@
 """What the check of a whole set finds: every fault counted, the first of them told.
 
-    faults, warnings = Findings(limit=20), Findings(limit=20)
+    faults = Findings(limit=20)
     faults.add("index.csv", 7, "the image is missing; put it there.")
-    for line in CheckReport(root, faults.n, tuple(faults.first), 0, ()).lines(): print(line)
+    CheckReport(root=root, n_faults=faults.n, faults=tuple(faults.first), n_warnings=0, warnings=())
 
 A fault makes something unusable; a warning tells what looks wrong but changes no number.
 """
@@ -32,9 +32,20 @@ class Finding:
         return f"{self.file}, {place}: {self.sentence}"
 
 
+LIMIT = 20
+"""How many faults, and how many warnings, a check tells unless asked for more or fewer."""
+
+
 @dataclass
 class Findings:
-    """Counts every finding and keeps the first `limit`. Raises `UserError` for a limit below 0."""
+    """Counts every finding and keeps the first `limit`. Raises `UserError` for a limit below 0.
+
+    >>> faults = Findings(limit=1)
+    >>> faults.add("index.csv", 7, "the image is missing; put it there.")
+    >>> faults.add("index.csv", 9, "the image is missing; put it there.")
+    >>> faults.n, [str(fault) for fault in faults.first]
+    (2, ['index.csv, row 7: the image is missing; put it there.'])
+    """
 
     limit: int
     n: int = 0
@@ -42,7 +53,7 @@ class Findings:
 
     def __post_init__(self) -> None:
         if self.limit < 0:
-            raise UserError(f"limit is {self.limit}: give 0 or the number of faults to tell.")
+            raise UserError(f"`limit` is {self.limit}: give 0 or the number of faults to tell.")
 
     def add(self, file: str, place: int | str, sentence: str) -> None:
         self.n += 1
@@ -50,7 +61,7 @@ class Findings:
             self.first.append(Finding(file, place, sentence))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckReport:
     """What was found; a subclass adds what was looked at, as fields `n_...`."""
 
@@ -60,15 +71,24 @@ class CheckReport:
     n_warnings: int
     warnings: tuple[Finding, ...]
 
-    def lines(self) -> Iterator[str]:
-        """The report as a command prints it: the findings, then all counts."""
+    def findings(self) -> Iterator[tuple[str, Finding]]:
+        """("fault" or "warning", what was found), faults first."""
+        yield from (("fault", fault) for fault in self.faults)
+        yield from (("warning", warning) for warning in self.warnings)
+
+    def left_out(self) -> Iterator[str]:
+        """A line about the faults, and one about the warnings, that were counted but not kept."""
         for what, n, first in (("fault", self.n_faults, self.faults), ("warning", self.n_warnings, self.warnings)):
-            yield from (f"{what}: {finding}" for finding in first)
             if n > len(first):
-                yield f"{what}: {n - len(first):,} more, not told; raise --limit to read them."
-        yield str(self.root)
+                yield f"{what}: {n - len(first):,} more, not told; raise `limit` to read them."
+
+    def counts(self) -> dict[str, int]:
+        """What was looked at and found, by name: images, ..., faults, warnings.
+
+        >>> report = CheckReport(root=Path("broden"), n_faults=0, faults=(), n_warnings=3, warnings=())
+        >>> report.counts(), list(report.left_out())
+        ({'faults': 0, 'warnings': 3}, ['warning: 3 more, not told; raise `limit` to read them.'])
+        """
         found = ["n_faults", "n_warnings"]
-        counts = [f.name for f in fields(self) if f.name.startswith("n_") and f.name not in found] + found
-        words = [name.removeprefix("n_").replace("_", " ") for name in counts]
-        for name, word in zip(counts, words, strict=True):
-            yield f"  {word:{max(map(len, words))}}  {getattr(self, name):>9,}"
+        names = [f.name for f in fields(self) if f.name.startswith("n_") and f.name not in found] + found
+        return {name.removeprefix("n_").replace("_", " "): getattr(self, name) for name in names}

@@ -3,8 +3,9 @@
     labels = data_set.read_labels(3)          # an `ImageLabels`
     labels.planes                             # (P, H, W) concept indices, -1 where nothing is labelled
 
-Everything here is plain data: no torch, no files of its own. `dissect` and `mdl` import this module and nothing else
-of `data_prep`. Letters for shapes: `H W` label map, `P` label planes, `K` categories, `C` concepts.
+Everything here is plain data: no torch, no files of its own. `dissect`, `mdl` and `reports` import this module and
+`data_prep.common`, and nothing else of `data_prep`.
+Letters for shapes: `H W` label map, `P` label planes, `K` categories, `C` concepts.
 """
 
 from __future__ import annotations
@@ -116,12 +117,19 @@ def decode_label_map(pixels: np.ndarray) -> np.ndarray:
     """`decode_label_map(rgb)` gives label numbers: R + 256 * G, as Broden writes them (Bau et al. 2017).
 
     pixels: (H, W, 3) uint8. Returns (H, W) int32; 0 means no label.
+
+    >>> decode_label_map(np.array([[[44, 1, 0], [0, 0, 0]]], np.uint8))
+    array([[300,   0]], dtype=int32)
     """
     return pixels[..., 0].astype(np.int32) + 256 * pixels[..., 1].astype(np.int32)
 
 
 def encode_label_map(numbers: np.ndarray) -> np.ndarray:
-    """The inverse of `decode_label_map`: (H, W) label numbers below 65,536 to (H, W, 3) uint8."""
+    """The inverse of `decode_label_map`: (H, W) label numbers below 65,536 to (H, W, 3) uint8; raises `UserError`.
+
+    >>> encode_label_map(np.array([[300, 0]])).tolist()
+    [[[44, 1, 0], [0, 0, 0]]]
+    """
     if numbers.size and (numbers.min() < 0 or numbers.max() > 0xFFFF):
         raise UserError(
             f"Label numbers must lie in 0..65535 to be written as R + 256 * G; these lie in "

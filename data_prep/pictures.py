@@ -1,6 +1,7 @@
 """What all readers of pictures share: which errors Pillow has, and reading many at once.
 
-for pixels in in_threads(images.read, range(len(images))): ...
+for pixels in in_threads(images.read, range(len(images))):
+    ...
 """
 
 from __future__ import annotations

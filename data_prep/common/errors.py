@@ -17,8 +17,8 @@ class UserError(Exception):
     """Something the user can fix. The message is one sentence: what, which value, what is allowed, what to do next."""
 
 
-def choose(what: str, value: object, known: Iterable[str]) -> None:
-    """Raises `UserError` unless `value` is one of the `known` names, offering the nearest.
+def choose(what: str, value: object, known: Iterable[str], *, where: object = "") -> None:
+    """Raises `UserError` unless `value` is one of the `known` names, those in `where`, offering the nearest.
 
     >>> choose("method", "dans", ["dan", "piggyback"])
     Traceback (most recent call last):
@@ -27,7 +27,8 @@ def choose(what: str, value: object, known: Iterable[str]) -> None:
     names = list(known)
     if value not in names:
         listed = f"known: {', '.join(names)}" if names else "there is none yet"
-        raise UserError(f"Unknown {what} {value!r}; {listed}{nearest(value, names)}.")
+        place = f" in {where}" if where else ""
+        raise UserError(f"Unknown {what} {value!r}{place}; {listed}{nearest(value, names)}.")
 
 
 def nearest(name: object, known: Iterable[str], n: int = 3) -> str:

@@ -13,23 +13,28 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 
 @contextmanager
-def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """A new file that takes the place of `path` at the end of the `with` block, if all went well. Makes its folder."""
+def atomic_write(path: Path, mode: str = "wb", check: Callable[[Path], object] | None = None) -> Iterator[IO[Any]]:
+    """A new file that takes the place of `path` at the end of the `with` block, if all went well. Makes its folder.
+
+    check: called with the path of the finished file before it takes that place; what it raises keeps `path` as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        with os.fdopen(handle, mode, **text) as file:
+        binary = "b" in mode
+        with os.fdopen(handle, mode, encoding=None if binary else "utf-8", newline=None if binary else "") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if check:
+            check(Path(temporary))
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
@@ -49,5 +54,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def slug(text: str) -> str:
-    """`text` as a part of a file's name: letters, digits, `.` and `_` stay, the rest becomes `_`."""
+    """`text` as a part of a file's name: letters, digits, `.` and `_` stay, the rest becomes `_`.
+
+    >>> slug("layer 4/conv1.weight")
+    'layer_4_conv1.weight'
+    """
     return "".join(c if c.isalnum() or c in "._" else "_" for c in text)

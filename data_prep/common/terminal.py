@@ -17,7 +17,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total) as work goes on."""
+"""Called with (stage, done, total) as work proceeds."""
+
+Cell = str | int | float | bool | None
+"""What stands in one place of a listing; CSV and JSON keep numbers as they are."""
 
 Style = Literal["table", "csv", "json"]
 """How a listing command prints its rows."""
@@ -57,17 +60,15 @@ def progress_bars() -> Iterator[Progress]:
         yield update
 
 
-@contextmanager
-def progress_bar(stage: str) -> Iterator[Callable[[int, int], None]]:
-    """`with progress_bar("checking") as progress: progress(done, total)`: one bar, for work of one stage."""
-    with progress_bars() as progress:
-        yield lambda done, total: progress(stage, done, total)
-
-
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
     """Columns as wide as their widest cell, whatever the terminal's width: a name must stay whole to be copied.
 
     numbers: the columns that are flush right.
+
+    >>> print_table(("layer", "units"), [("conv1", "64"), ("conv2", "512")], numbers=(1,))
+    layer  units
+    conv1     64
+    conv2    512
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
@@ -76,11 +77,17 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: S
 
 
 def print_rows(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, style: Style = "table", numbers: Sequence[int] = ()
+    header: Sequence[str], rows: Sequence[Sequence[Cell]], *, style: Style = "table", numbers: Sequence[int] = ()
 ) -> None:
-    """The rows of a listing as a table for people, as CSV for a spreadsheet, or as JSON, one object a row."""
+    """The rows of a listing as a table for people, as CSV for a spreadsheet, or as JSON, one object for each row.
+
+    >>> print_rows(("layer", "units"), [("conv1", "64"), ("a, b", "2")], style="csv")
+    layer,units
+    conv1,64
+    "a, b",2
+    """
     if style == "table":
-        print_table(header, rows, numbers)
+        print_table(header, [["" if cell is None else str(cell) for cell in row] for row in rows], numbers)
     elif style == "csv":
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows([header, *rows])

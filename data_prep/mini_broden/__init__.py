@@ -17,7 +17,7 @@ import csv
 import hashlib
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..common.errors import UserError
+from ..common.terminal import Progress, silent
 from ..drawn_sets import drawing_pool, kept, new_folder
-from ..formats import UserError, encode_label_map
+from ..formats import encode_label_map
 from . import colours, scenes, textures
 from .shapes import MAP, PLANES, SIZE
 
@@ -37,8 +39,7 @@ CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 TRAIN_SHARE = 0.7
 _SCHEDULE = "tsostsstsosstsosstsstsots"
 """What image i shows, repeated: t a texture, o one object, s a scene. Mixed, so that any first few images have each."""
-
-Progress = Callable[[int, int], None]
+_FOLDERS = {"t": "texture", "o": "object", "s": "scene"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +61,44 @@ class _Labels:
         return shares
 
 
-def ensure(cache: Path | None = None, progress: Progress | None = None) -> Path:
+def ensure(cache: Path | None = None, progress: Progress = silent) -> Path:
     """The root of the full set (400 images), drawn into `cache` (see `drawn_sets.cache_folder`) if it is not there yet.
 
-    `progress(done, total)` is called after each image drawn. Two processes may call this at once: each draws into a
+    `progress("drawing", done, total)` is called after each image. Two processes may call this at once: each draws into a
     folder of its own, the first to finish is kept.
     """
     return kept(f"mini-broden-v{VERSION}", "index.csv", lambda root: make(root, progress=progress), cache)
 
 
 def make(
-    root: Path, n_images: int = 400, seed: int = 0, progress: Progress | None = None, workers: int | None = None
+    root: Path, *, n_images: int = 400, seed: int = 0, progress: Progress = silent, workers: int | None = None
 ) -> Path:
     """Draws `n_images` images and their label maps into the new folder `root`, which appears only when complete.
 
-    `progress(done, total)` is called after each image. Image i depends on `seed` and i alone, whatever `workers`
+    `progress("drawing", done, total)` is called after each image. Image i depends on `seed` and i alone, whatever `workers`
     (default: one a core). Raises `UserError` if `root` is there and not empty, or cannot be written.
     """
     root = Path(root)
     if n_images < 1:
-        raise UserError(f"n_images is {n_images}; a set needs at least 1 image: pass a positive number.")
+        raise UserError(f"`n_images` is {n_images}; a set needs at least 1 image: give a positive number.")
     with new_folder(root) as scratch:
         (scratch / "images").mkdir()
-        _write_set(scratch, n_images, seed, progress, workers)
+        _write_set(scratch, n_images=n_images, seed=seed, progress=progress, workers=workers)
     return root
 
 
-def _write_set(root: Path, n_images: int, seed: int, progress: Progress | None, workers: int | None) -> None:
+def _write_set(root: Path, *, n_images: int, seed: int, progress: Progress, workers: int | None) -> None:
     for kind in _FOLDERS.values():
         (root / "images" / kind).mkdir()
     drawn = []
     with drawing_pool(workers) as pool:
         for labels in pool.map(partial(_draw_image, root / "images", seed), range(n_images)):
             drawn.append(labels)
-            if progress:
-                progress(len(drawn), n_images)
+            progress("drawing", len(drawn), n_images)
         drawn.sort(key=lambda labels: _hash(labels.image, "order"))
         numbers = _write_tables(root, drawn)
         rows = list(pool.map(partial(_write_label_maps, root / "images", numbers), drawn))
     _write_csv(root / "index.csv", ("image", "split", "ih", "iw", "sh", "sw", *CATEGORIES), rows)
-
-
-_FOLDERS = {"t": "texture", "o": "object", "s": "scene"}
 
 
 def _subject(i: int) -> tuple[str, str]:
@@ -109,8 +106,8 @@ def _subject(i: int) -> tuple[str, str]:
     turn, place = divmod(i, len(_SCHEDULE))
     kind = _SCHEDULE[place]
     count = turn * _SCHEDULE.count(kind) + _SCHEDULE[:place].count(kind)
-    choices = {"t": textures.TEXTURES, "o": scenes.STUDIO, "s": scenes.SCENES}[kind]
-    return kind, list(choices)[count % len(choices)]
+    subjects: Mapping[str, Mapping[str, object]] = {"t": textures.TEXTURES, "o": scenes.STUDIO, "s": scenes.SCENES}
+    return kind, list(subjects[kind])[count % len(subjects[kind])]
 
 
 def _draw_image(folder: Path, seed: int, i: int) -> _Labels:
@@ -146,11 +143,11 @@ def label_pixel_means(pixels: np.ndarray) -> np.ndarray:
     return ((blocks.sum((1, 3)) + side * side // 2) // (side * side)).astype(np.uint8)
 
 
-def _write_label_maps(folder: Path, numbers: dict[str, int], labels: _Labels) -> list:
+def _write_label_maps(folder: Path, numbers: dict[str, int], labels: _Labels) -> list[object]:
     """Writes the label maps of one image and gives its row of the index."""
     lookup = np.array([numbers.get(name, 0) for name in labels.names], np.int32)
     stem = labels.image.removesuffix(".jpg")
-    fields = defaultdict(list)
+    fields: defaultdict[str, list[str]] = defaultdict(list)
     for category, plane in labels.planes:
         count = sum(c == category for c, _ in labels.planes)
         path = f"{stem}_{category}{f'_{len(fields[category]) + 1}' if count > 1 else ''}.png"
@@ -177,7 +174,7 @@ def _write_tables(root: Path, drawn: list[_Labels]) -> dict[str, int]:
     served = {name: [c for c in CATEGORIES if (c, name) in found] for _, name in found}
     totals = {name: [found[c, name] for c in served[name]] for name in served}
 
-    def rank(name: str) -> tuple:
+    def rank(name: str) -> tuple[int, float, str]:
         return -sum(map(len, totals[name])), -sum(map(sum, totals[name])), name
 
     numbers = {name: n for n, name in enumerate(sorted(served, key=rank), 1)}
@@ -204,12 +201,12 @@ def _write_category_tables(root: Path, found: dict[tuple[str, str], list[float]]
         ]
         _write_csv(root / f"c_{category}.csv", ("code", "number", "name", "frequency", "coverage"), table)
         span = [numbers[name] for name in names]
-        rows.append([category, min(span), max(span), len(names), sum(map(len, shares))])
+        rows.append((category, min(span), max(span), len(names), sum(map(len, shares))))
     rows.sort(key=lambda row: row[1])
     _write_csv(root / "category.csv", ("name", "first", "last", "count", "frequency"), rows)
 
 
-def _write_csv(path: Path, header: Iterable, rows: Iterable) -> None:
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)

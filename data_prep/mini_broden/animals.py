@@ -52,7 +52,7 @@ def draw_dog(canvas: Canvas, frame: Frame) -> None:
     pen.fill(muzzle, pale, ("muzzle", "head"), "fur", relief=2.5)
     pen.mark(ribbon("-53,-55 -48,-53.8 -43.5,-54.8", 0.7), coat * 0.3)
     pen.fill(ellipse(-54.6, -58.6, 2.3, 2.0), (0.08, 0.07, 0.07), ("nose", "head"), relief=1)
-    add_eye(pen, -42, -62.3, 1.5, (0.20, 0.11, 0.05), white=False)
+    add_eye(pen, -42, -62.3, 1.5, iris=(0.20, 0.11, 0.05), white=False)
     ear = blob("-32,-69 -27.5,-68 -24.5,-60 -26,-51 -30.5,-50 -33,-57")
     pen.fill(ear, fur(coat * 0.74, rng, tilt=80), ("ear", "head"), "fur", relief=2)
 
@@ -93,7 +93,7 @@ def draw_cat(canvas: Canvas, frame: Frame) -> None:
             dark,
             opacity=0.6,
         )
-        add_eye(head, side * 6.4, -2, 2.6, iris, white=False)
+        add_eye(head, side * 6.4, -2, 2.6, iris=iris, white=False)
     head.fill(blob("0,2.6 -5.4,4.6 -5,8.8 0,9.6 5,8.8 5.4,4.6"), pale, ("muzzle", "head"), "fur", relief=1.6)
     head.fill(poly("-1.9,2.8 1.9,2.8 0,5"), (0.82, 0.48, 0.48), ("nose", "head"))
     head.mark([*ribbon("0,5 -1.4,7 -3.4,6.8", 0.5), *ribbon("0,5 1.4,7 3.4,6.8", 0.5)], dark * 0.6)
@@ -139,9 +139,9 @@ def draw_horse(canvas: Canvas, frame: Frame) -> None:
     pen.fill(head, fur(coat, rng, tilt=-50), "head", "fur", relief=4)
     muzzle = blob("-53,-82.5 -58,-76.5 -58,-71.6 -52.4,-69.6 -49,-73")
     pen.fill(muzzle, plain(coat * 0.62, rng), ("muzzle", "head"), "fur", relief=2)
-    pen.mark([ellipse(-56, -75.6, 1.1, 0.8, 40)], (0.05, 0.04, 0.04))
+    pen.mark([ellipse(-56, -75.6, 1.1, 0.8, tilt=40)], (0.05, 0.04, 0.04))
     pen.mark(ribbon("-57,-71.4 -53,-72.6", 0.5), coat * 0.25)
-    add_eye(pen, -43.2, -90, 1.7, (0.14, 0.08, 0.05), white=False)
+    add_eye(pen, -43.2, -90, 1.7, iris=(0.14, 0.08, 0.05), white=False)
     pen.fill(poly("-33,-98 -36.5,-107 -39.6,-98.5"), hair, ("ear", "head"), "fur", relief=1.2)
     strands = blob("-33,-101 -27.5,-99 -20,-86 -9,-71 -12,-63 -20,-70 -27,-82 -32,-92")
     pen.fill(strands, locks, "mane", "hair", relief=2)
@@ -192,7 +192,7 @@ def draw_bird(canvas: Canvas, frame: Frame) -> None:
         relief=1,
     )
     pen.mark(ribbon("-33,-39.1 -25,-40.3", 0.4), (0.2, 0.12, 0.05))
-    add_eye(pen, -19.5, -41.5, 1.9, (0.10, 0.07, 0.05), white=False)
+    add_eye(pen, -19.5, -41.5, 1.9, iris=(0.10, 0.07, 0.05), white=False)
 
 
 def draw_gull(canvas: Canvas, frame: Frame) -> None:
@@ -243,7 +243,7 @@ def draw_fish(canvas: Canvas, frame: Frame) -> None:
     pen.fill(blob("2,12 8,23 18,16 18,8") * (1, deep), fin, "fin", relief=2)
     body = blob("-33,0 -26,-9 -8,-15 12,-11 27,-3 27,3 12,11 -8,15 -26,9") * (1, deep)
 
-    def scales(x, y):
+    def scales(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         row = np.floor(y / 2.6)
         d = np.hypot((x / 3.2 + 0.5 * (row % 2)) % 1 - 0.2, (y / 2.6) % 1 - 0.5)
         belly = np.clip((y / (14 * deep) + 0.2), -1, 1)
@@ -258,5 +258,5 @@ def draw_fish(canvas: Canvas, frame: Frame) -> None:
     pen.fill(face, plain(np.clip(main * 0.92, 0, 1), rng), "head", "scales", relief=3)
     pen.mark(ribbon(points("-16.5,-10 -13.6,0 -16.5,10") * (1, deep), 0.8), main * 0.45)
     pen.mark(ribbon("-32,2 -28.5,3", 0.8), main * 0.3)
-    add_eye(pen, -24, -3.4 * deep, 2.5, (0.12, 0.10, 0.10))
+    add_eye(pen, -24, -3.4 * deep, 2.5, iris=(0.12, 0.10, 0.10))
     pen.fill(blob("-9,3 2,4 6,10 -3,9"), fin, "fin", relief=1.5)

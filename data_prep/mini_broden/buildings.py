@@ -65,13 +65,17 @@ def draw_house(canvas: Canvas, frame: Frame, night: bool = False) -> None:
         pen.fill(
             ellipse(0, -56, 4.2), LIT if night else glass((0.33, 0.45, 0.54), rng), "window", "glass", glowing=night
         )
-    _windows(pen, [(-35, high + 9), (22, high + 9)], 14, 15, 0.8 * night)
+    _windows(pen, [(-35, high + 9), (22, high + 9)], 14, 15, lit_share=0.8 * night)
     _draw_door(
-        pen, -1, 14, 26, pick(rng, ((0.45, 0.16, 0.13), (0.16, 0.34, 0.42), (0.42, 0.27, 0.15), (0.20, 0.40, 0.28)))
+        pen,
+        -1,
+        14,
+        26,
+        colour=pick(rng, ((0.45, 0.16, 0.13), (0.16, 0.34, 0.42), (0.42, 0.27, 0.15), (0.20, 0.40, 0.28))),
     )
 
 
-def _windows(pen: Pen, corners: list[tuple[float, float]], w: float, h: float, lit_share: float = 0.0) -> None:
+def _windows(pen: Pen, corners: list[tuple[float, float]], w: float, h: float, *, lit_share: float = 0.0) -> None:
     """Windows of w by h units with white frames and glazing bars, given their top left corners; some may be lit."""
     rng = pen.canvas.rng
     lit_up = rng.random(len(corners)) < lit_share
@@ -89,7 +93,7 @@ def _windows(pen: Pen, corners: list[tuple[float, float]], w: float, h: float, l
     pen.mark([box(x - 1.6, y + h + 0.6, x + w + 1.6, y + h + 2) for x, y in corners], (0.80, 0.78, 0.74))
 
 
-def _draw_door(pen: Pen, x: float, w: float, h: float, colour: Colour) -> None:
+def _draw_door(pen: Pen, x: float, w: float, h: float, *, colour: Colour) -> None:
     rng = pen.canvas.rng
     pen.fill(
         box(x - w / 2 - 1.2, -h - 1.2, x + w / 2 + 1.2, 0), plain((0.92, 0.90, 0.86), rng), "door", "wood", relief=0.6
@@ -101,7 +105,7 @@ def _draw_door(pen: Pen, x: float, w: float, h: float, colour: Colour) -> None:
     pen.fill(ellipse(x + w / 2 - 2, -h * 0.48, 0.9), (0.88, 0.72, 0.30), ("handle", "door"), "metal", relief=0.5)
 
 
-def draw_building(canvas: Canvas, frame: Frame, width: float = 50, height: float = 130, night: bool = False) -> None:
+def draw_building(canvas: Canvas, frame: Frame, width: float = 50, height: float = 130, *, night: bool = False) -> None:
     """A town building with rows of windows and a door."""
     rng = canvas.rng
     pen = canvas.pen("building", frame)
@@ -127,7 +131,13 @@ def draw_building(canvas: Canvas, frame: Frame, width: float = 50, height: float
     columns = max(2, int(width // 14))
     step = width / columns
     rows = np.arange(-height + 9, -34, 19)
-    _windows(pen, [(-half + step * (k + 0.5) - 3.6, y) for y in rows for k in range(columns)], 7.2, 10.5, 0.55 * night)
+    _windows(
+        pen,
+        [(-half + step * (k + 0.5) - 3.6, y) for y in rows for k in range(columns)],
+        7.2,
+        10.5,
+        lit_share=0.55 * night,
+    )
     pen.fill(
         box(-half + 3, -24, half - 16, -4),
         vertical(LIT, (0.9, 0.62, 0.33), -24, -4) if night else glass((0.36, 0.46, 0.52), rng),
@@ -139,7 +149,7 @@ def draw_building(canvas: Canvas, frame: Frame, width: float = 50, height: float
     canopy = blob([(-half + 2, -29), (half - 15, -29), (half - 13, -22), (-half, -22)])
     pen.fill(canopy, fabric(awning, rng), "awning", "fabric", relief=1.5)
     pen.mark([box(x, -31, x + 2.6, -20) for x in np.arange(-half, half - 12, 5.2)], (0.95, 0.93, 0.88), clip=canopy)
-    _draw_door(pen, half - 8, 9, 21, pick(rng, ((0.20, 0.30, 0.26), (0.36, 0.22, 0.14), (0.25, 0.26, 0.36))))
+    _draw_door(pen, half - 8, 9, 21, colour=pick(rng, ((0.20, 0.30, 0.26), (0.36, 0.22, 0.14), (0.25, 0.26, 0.36))))
 
 
 def draw_streetlight(canvas: Canvas, frame: Frame, on: bool = False) -> None:
@@ -149,7 +159,7 @@ def draw_streetlight(canvas: Canvas, frame: Frame, on: bool = False) -> None:
     pen.stand(8, 1.6)
     iron = metal((0.26, 0.29, 0.30), rng)
     pen.fill(ribbon("0,-1 0,-60 -1,-86 -8,-97 -20,-98", (3.6, 2.4, 2.2, 1.9)), iron, "pole", "metal", relief=1)
-    pen.fill(box(-3.6, -9, 3.6, 0, 1.2), iron, "pole", "metal", relief=1)
+    pen.fill(box(-3.6, -9, 3.6, 0, r=1.2), iron, "pole", "metal", relief=1)
     pen.fill(blob("-17,-100 -30,-99.4 -33,-96 -18,-95.6"), iron, "lantern", "metal", relief=1)
     pen.fill(
         blob("-19,-96 -31.6,-96.4 -26,-93"),
@@ -161,8 +171,8 @@ def draw_streetlight(canvas: Canvas, frame: Frame, on: bool = False) -> None:
     )
     if on:
         px, py = frame(np.array([[-26.0, -93.0]]))[0]
-        canvas.glow(px, py, 7 * frame.scale, (1, 0.88, 0.55), 0.9)
-        canvas.glow(px, py + 24 * frame.scale, 34 * frame.scale, (1, 0.75, 0.40), 0.30)
+        canvas.glow(px, py, 7 * frame.scale, colour=(1, 0.88, 0.55), strength=0.9)
+        canvas.glow(px, py + 24 * frame.scale, 34 * frame.scale, colour=(1, 0.75, 0.40), strength=0.30)
 
 
 def draw_traffic_light(canvas: Canvas, frame: Frame) -> None:
@@ -170,7 +180,7 @@ def draw_traffic_light(canvas: Canvas, frame: Frame) -> None:
     rng = canvas.rng
     pen = canvas.pen("traffic light", frame)
     pen.fill(ribbon("0,0 0,-60", 3.4, False), metal((0.42, 0.44, 0.45), rng), "pole", "metal", relief=1)
-    pen.fill(box(-8.5, -92, 8.5, -52, 4), plain((0.13, 0.14, 0.14), rng), "housing", "metal", relief=2)
+    pen.fill(box(-8.5, -92, 8.5, -52, r=4), plain((0.13, 0.14, 0.14), rng), "housing", "metal", relief=2)
     on = rng.integers(3)
     for k, colour in enumerate(((0.95, 0.16, 0.12), (1.0, 0.76, 0.12), (0.16, 0.86, 0.42))):
         y = -85 + 13 * k
@@ -184,7 +194,7 @@ def draw_traffic_light(canvas: Canvas, frame: Frame) -> None:
         )
         if k == on:
             px, py = frame(np.array([[0.0, y]]))[0]
-            canvas.glow(px, py, 6 * frame.scale, colour, 0.35)
+            canvas.glow(px, py, 6 * frame.scale, colour=colour, strength=0.35)
 
 
 def draw_fence(canvas: Canvas, frame: Frame, length: float = 120) -> None:
@@ -214,5 +224,5 @@ def draw_bench(canvas: Canvas, frame: Frame) -> None:
             "metal",
             relief=0.8,
         )
-    pen.fill([box(-40, y, 40, y + 4.6, 1) for y in (-36, -29.5, -23)], slat, "back", "wood", relief=1)
-    pen.fill([box(-41, -16.5, 41, -13.4, 1), box(-41.5, -13, 41.5, -9.6, 1)], slat, "seat", "wood", relief=1)
+    pen.fill([box(-40, y, 40, y + 4.6, r=1) for y in (-36, -29.5, -23)], slat, "back", "wood", relief=1)
+    pen.fill([box(-41, -16.5, 41, -13.4, r=1), box(-41.5, -13, 41.5, -9.6, r=1)], slat, "seat", "wood", relief=1)

@@ -27,7 +27,7 @@ def draw_table(canvas: Canvas, frame: Frame) -> None:
         pen.fill(poly("-3,-44 3,-44 2,0 -2,0", shift=x), wood(colour * 0.92, rng, True), "leg", "wood", relief=1)
     pen.fill(box(-45, -44, 45, -38), wood(colour * 0.8, rng), "apron", "wood")
     pen.fill(poly("-42,-52 42,-52 50,-46 -50,-46"), wood(colour * 1.12, rng, plank=3), "top", "wood")
-    pen.fill(box(-50, -46.2, 50, -43, 1), wood(colour * 0.95, rng), "top", "wood", relief=0.8)
+    pen.fill(box(-50, -46.2, 50, -43, r=1), wood(colour * 0.95, rng), "top", "wood", relief=0.8)
     if rng.random() < 0.75:
         draw_vase(canvas, pen.frame.at(rng.uniform(-22, 22), -48.5, 0.85))
 
@@ -71,7 +71,7 @@ def draw_chair(canvas: Canvas, frame: Frame) -> None:
         "fabric",
         relief=2.5,
     )
-    pen.fill(box(-19.5, -38.4, 17.5, -34.5, 1), wood(colour, rng), "seat", "wood", relief=1)
+    pen.fill(box(-19.5, -38.4, 17.5, -34.5, r=1), wood(colour, rng), "seat", "wood", relief=1)
     for x in (-18, 16):
         pen.fill(ribbon(points("0,-36 0,-1.5", shift=x), 3.4, False), grain, "leg", "wood", relief=1)
 
@@ -95,14 +95,14 @@ def draw_sofa(canvas: Canvas, frame: Frame) -> None:
     pen.stand(64, 4)
     for x in (-54, 54):
         pen.fill(poly("-2.4,-8 2.4,-8 1.4,0 -1.4,0", shift=x), wood(TIMBER[1], rng, True), "leg", "wood")
-    pen.fill(box(-56, -55, 56, -14, 8), fabric(colour * 0.92, rng, 0.05), "back", "fabric", relief=5)
+    pen.fill(box(-56, -55, 56, -14, r=8), fabric(colour * 0.92, rng, 0.05), "back", "fabric", relief=5)
     for x in (-50, 0):
-        pen.fill(box(x, -52, x + 50, -26, 7), cloth, ("cushion", "back"), "fabric", relief=5)
-    pen.fill(box(-56, -18, 56, -6, 3), fabric(colour * 0.85, rng, 0.04), "seat", "fabric", relief=2)
+        pen.fill(box(x, -52, x + 50, -26, r=7), cloth, ("cushion", "back"), "fabric", relief=5)
+    pen.fill(box(-56, -18, 56, -6, r=3), fabric(colour * 0.85, rng, 0.04), "seat", "fabric", relief=2)
     for x in (-50, 0):
-        pen.fill(box(x, -29, x + 50, -15, 5), cloth, ("cushion", "seat"), "fabric", relief=4)
+        pen.fill(box(x, -29, x + 50, -15, r=5), cloth, ("cushion", "seat"), "fabric", relief=4)
     for x in (-65, 49):
-        pen.fill(box(x, -40, x + 16, -5, 7), cloth, "armrest", "fabric", relief=5)
+        pen.fill(box(x, -40, x + 16, -5, r=7), cloth, "armrest", "fabric", relief=5)
     for x in rng.choice((-44.0, 26.0), rng.integers(1, 3), replace=False):
         cushion = canvas.pen(("sofa", "pillow"), frame.at(x + 8, -37, 1, rng.uniform(-14, 14)))
         cushion.fill(
@@ -120,10 +120,10 @@ def draw_bed(canvas: Canvas, frame: Frame) -> None:
     pen = canvas.pen("bed", frame)
     colour, quilt = pick(rng, TIMBER), pick(rng, CLOTHES)
     pen.stand(70, 4)
-    pen.fill(box(-72, -66, -64, 0, 2), wood(colour, rng, True), "headboard", "wood", relief=2)
-    pen.fill(box(64, -36, 71, 0, 2), wood(colour, rng, True), "footboard", "wood", relief=2)
+    pen.fill(box(-72, -66, -64, 0, r=2), wood(colour, rng, True), "headboard", "wood", relief=2)
+    pen.fill(box(64, -36, 71, 0, r=2), wood(colour, rng, True), "footboard", "wood", relief=2)
     pen.fill(box(-66, -20, 66, -10), wood(colour * 0.85, rng), "side rail", "wood", relief=1)
-    pen.fill(box(-64, -33, 64, -16, 4), fabric((0.93, 0.92, 0.89), rng, 0.04), "mattress", "fabric", relief=3)
+    pen.fill(box(-64, -33, 64, -16, r=4), fabric((0.93, 0.92, 0.89), rng, 0.04), "mattress", "fabric", relief=3)
     for x, tilt in ((-46, -24), (-38, -14)):
         cushion = canvas.pen(("bed", "pillow"), frame.at(x, -39, 1, tilt))
         cushion.fill(
@@ -148,7 +148,7 @@ def draw_lamp(canvas: Canvas, frame: Frame, on: bool = True) -> None:
     pen.stand(13, 2)
     if on:
         px, py = frame(np.array([[0.0, -84.0]]))[0]
-        canvas.glow(px, py, 26 * frame.scale, (1, 0.84, 0.52), 0.16)
+        canvas.glow(px, py, 26 * frame.scale, colour=(1, 0.84, 0.52), strength=0.16)
     brass = metal((0.56, 0.45, 0.26), rng)
     pen.fill(ellipse(0, -2, 12, 3), brass, "base", "metal", relief=1)
     pen.fill(ribbon("0,-2 0,-76", 2.4, False), brass, "pole", "metal", relief=0.8)
@@ -184,8 +184,8 @@ def draw_painting(canvas: Canvas, frame: Frame) -> None:
             (0.97, 0.92, 0.80),
             -18,
             6,
-            0.05,
-            rng,
+            noise=0.05,
+            rng=rng,
         ),
         "canvas",
         "paper",
@@ -211,9 +211,9 @@ def draw_curtained_window(canvas: Canvas, frame: Frame) -> None:
     """A window in a room with curtains, about 90 units wide and 76 tall; the origin is its middle."""
     rng = canvas.rng
     pen = canvas.pen("windowpane", frame)
-    pen.fill(box(-34, -34, 34, 32, 1), plain((0.93, 0.92, 0.89), rng), "frame", "wood", relief=1.4)
+    pen.fill(box(-34, -34, 34, 32, r=1), plain((0.93, 0.92, 0.89), rng), "frame", "wood", relief=1.4)
     view = box(-31, -31, 31, 29)
-    pen.fill(view, vertical((0.55, 0.76, 0.93), (0.90, 0.95, 0.97), -31, 20, 0.1, rng), "pane", "glass")
+    pen.fill(view, vertical((0.55, 0.76, 0.93), (0.90, 0.95, 0.97), -31, 20, noise=0.1, rng=rng), "pane", "glass")
     pen.mark(blob("-40,22 -16,12 4,18 22,10 42,18 42,50 -42,50"), (0.52, 0.68, 0.44), clip=view, opacity=0.85)
     pen.mark(
         [poly("-18,-31 -6,-31 -26,29 -38,29"), poly("6,-31 10,-31 -10,29 -14,29")], (1, 1, 1), clip=view, opacity=0.2
@@ -243,7 +243,7 @@ def draw_bookcase(canvas: Canvas, frame: Frame) -> None:
     pen = canvas.pen("bookcase", frame)
     colour = pick(rng, TIMBER)
     pen.stand(30, 3)
-    pen.fill(box(-30, -96, 30, 0, 1), wood(colour, rng, True), "", "wood", relief=1.4)
+    pen.fill(box(-30, -96, 30, 0, r=1), wood(colour, rng, True), "", "wood", relief=1.4)
     books = canvas.pen(("bookcase", "book"), frame)
     for top in (-92, -69, -46, -23):
         pen.fill(box(-27, top, 27, top + 19.4), wood(colour * 0.42, rng), "shelf", "wood")
@@ -252,6 +252,6 @@ def draw_bookcase(canvas: Canvas, frame: Frame) -> None:
             w, h = rng.uniform(2.4, 5), rng.uniform(11, 17.5)
             if rng.random() < 0.9:
                 spine = pick(rng, CLOTHES) * 0.88
-                books.fill(box(x, top + 19.4 - h, x + w, top + 19.4, 0.4), plain(spine, rng), "", "paper", relief=0.8)
+                books.fill(box(x, top + 19.4 - h, x + w, top + 19.4, r=0.4), plain(spine, rng), "", "paper", relief=0.8)
                 books.mark(box(x + 0.5, top + 22 - h, x + w - 0.5, top + 23 - h), (0.93, 0.84, 0.56), opacity=0.8)
             x += w + 0.15

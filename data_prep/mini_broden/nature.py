@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .shapes import SIZE, Canvas, Colour, Frame, blob, box, ellipse, poly, ribbon
+from .shapes import SIZE, Canvas, Colour, Frame, Outline, blob, box, ellipse, poly, ribbon
 from .surfaces import clouds, foliage, grains, lit, mix, pick, plain, stone, vertical, wood
 
 LEAVES = ((0.24, 0.44, 0.17), (0.33, 0.52, 0.20), (0.18, 0.38, 0.22), (0.42, 0.54, 0.20))
@@ -21,7 +21,9 @@ PETALS = (
 )  # fmt: skip
 
 
-def _ragged(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, lumps: int = 11, depth: float = 0.16):
+def _ragged(
+    rng: np.random.Generator, x: float, y: float, rx: float, *, ry: float, lumps: int = 11, depth: float = 0.16
+) -> list[Outline]:
     """A lumpy outline, as of a tree's crown or a cloud."""
     angle = np.linspace(0, 2 * np.pi, lumps, endpoint=False) + rng.uniform(-0.15, 0.15, lumps)
     reach = 1 + rng.uniform(-depth, depth, lumps)
@@ -39,7 +41,7 @@ def draw_tree(canvas: Canvas, frame: Frame, autumn: bool = False) -> None:
     pen.stand(30, 4)
     trunk = wood(bark, rng, upright=True)
     lean = rng.uniform(-4, 4)
-    pen.fill(_ragged(rng, lean, -74, 30, 28), foliage(leaf * 0.55, rng), "crown", "foliage")
+    pen.fill(_ragged(rng, lean, -74, 30, ry=28), foliage(leaf * 0.55, rng), "crown", "foliage")
     pen.fill(
         [poly([(-8, 0), (-4.6, -8), (-3.6, -40), (lean - 2, -70), (lean + 2, -70), (4, -40), (5, -8), (9, 0)])],
         trunk,
@@ -62,7 +64,9 @@ def draw_tree(canvas: Canvas, frame: Frame, autumn: bool = False) -> None:
         x, y, r = lean + 1.25 * d * np.cos(a), -78 + d * np.sin(a), rng.uniform(11, 14.5) * (8 / n) ** 0.3
         tone = leaf * (1.14 - 0.012 * (y + 98)) * rng.uniform(0.94, 1.06)
         pen.shadow(ellipse(x + 1, y + 3, r * 0.9), 4, 0.22, clip=[ellipse(lean, -74, 30, 28)])
-        pen.fill(_ragged(rng, x, y, r, r * 0.86, 9), foliage(np.clip(tone, 0, 1), rng), "crown", "foliage", relief=5)
+        pen.fill(
+            _ragged(rng, x, y, r, ry=r * 0.86, lumps=9), foliage(np.clip(tone, 0, 1), rng), "crown", "foliage", relief=5
+        )
 
 
 def draw_conifer(canvas: Canvas, frame: Frame, snow: bool = False) -> None:
@@ -139,7 +143,11 @@ def draw_bush(canvas: Canvas, frame: Frame, blossom: bool = False) -> None:
     pen.stand(25, 3)
     for k, (x, y, r) in enumerate(((-12, -11, 13), (13, -11, 12.5), (0, -16, 15), (-5, -8, 10), (8, -8, 9.5))):
         pen.fill(
-            _ragged(rng, x, y, r, r * 0.85, 9), foliage(leaf * (0.8 + 0.08 * k), rng, 1.8), "", "foliage", relief=4
+            _ragged(rng, x, y, r, ry=r * 0.85, lumps=9),
+            foliage(leaf * (0.8 + 0.08 * k), rng, 1.8),
+            "",
+            "foliage",
+            relief=4,
         )
     if blossom:
         petal = plain(pick(rng, PETALS), rng)
@@ -199,7 +207,7 @@ def draw_cactus(canvas: Canvas, frame: Frame) -> None:
     green = pick(rng, ((0.30, 0.47, 0.26), (0.26, 0.44, 0.32)), 0.02)
     pen.stand(16, 3)
 
-    def ribs(x, y):
+    def ribs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return lit(green, 1 + 0.16 * np.sin(x * 2.3) + 0.03 * clouds(x * 4, y * 4, 0.8))
 
     left, right = rng.uniform(-34, -24), rng.uniform(-44, -34)
@@ -221,8 +229,8 @@ def draw_rock(canvas: Canvas, frame: Frame, tone: Colour = (0.55, 0.52, 0.49), o
     rng = canvas.rng
     pen = canvas.pen(object, frame)
     pen.stand(26, 3)
-    p = [(-24, 0), (-25, -12), (-15, -24), (0, -31), (13, -27), (22, -15), (25, 0)]
-    p = [(x + rng.uniform(-3, 3), y + rng.uniform(-3, 3) * (y < 0)) for x, y in p]
+    corners = ((-24, 0), (-25, -12), (-15, -24), (0, -31), (13, -27), (22, -15), (25, 0))
+    p = [(x + rng.uniform(-3, 3), y + rng.uniform(-3, 3) * (y < 0)) for x, y in corners]
     body = poly(p)
     pen.fill(body, stone(pick(rng, (tone,), 0.03), rng), "", "stone", relief=5, fade=0.2)
     pen.mark(
@@ -241,19 +249,19 @@ def draw_cloud(canvas: Canvas, frame: Frame, tint: Colour = (1.0, 1.0, 1.0)) -> 
     base = np.asarray(tint) * (0.86, 0.89, 0.94)
     puffs = [(-22, 2, 11), (22, 3, 10), (-9, -4, 14), (10, -3, 13), (0, 3, 14)]
     shape = [ellipse(x + rng.uniform(-3, 3), y, r * rng.uniform(0.85, 1.15), r * 0.8) for x, y, r in puffs]
-    shape.append(box(-31, 2, 31, 12, 5))
+    shape.append(box(-31, 2, 31, 12, r=5))
 
-    def body(x, y):
+    def body(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return mix(tint, base, (y + 9) / 20 + 0.12 * clouds(x * 1.5, y * 1.5, 1.7))
 
     pen.fill(shape, body, relief=4)
 
 
 def add_sun(
-    canvas: Canvas, x: float, y: float, r: float = 11, colour: Colour = (1.0, 0.93, 0.70), object: str = "sun"
+    canvas: Canvas, x: float, y: float, r: float = 11, *, colour: Colour = (1.0, 0.93, 0.70), object: str = "sun"
 ) -> None:
     """The sun or the moon with its halo, in pixels."""
-    canvas.glow(x, y, r * 3.2, np.asarray(colour), 0.30)
+    canvas.glow(x, y, r * 3.2, colour=np.asarray(colour), strength=0.30)
     canvas.pen(object).fill(
         ellipse(x, y, r),
         plain(np.clip(np.asarray(colour) * 1.05, 0, 1), canvas.rng, 0.04 if object == "moon" else 0.0),
@@ -263,7 +271,7 @@ def add_sun(
 
 def add_sky(canvas: Canvas, horizon: float, top: Colour, bottom: Colour) -> None:
     """The sky down to the horizon, in pixels."""
-    canvas.pen("sky").fill(box(0, 0, SIZE, horizon + 2), vertical(top, bottom, 0, horizon, 0.03, canvas.rng))
+    canvas.pen("sky").fill(box(0, 0, SIZE, horizon + 2), vertical(top, bottom, 0, horizon, noise=0.03, rng=canvas.rng))
 
 
 def draw_seaweed(canvas: Canvas, frame: Frame) -> None:
@@ -286,12 +294,14 @@ def draw_coral(canvas: Canvas, frame: Frame) -> None:
     colour = pick(rng, ((0.90, 0.42, 0.36), (0.93, 0.62, 0.34), (0.78, 0.36, 0.58), (0.90, 0.80, 0.60)))
     rough = grains(colour, rng, 0.10)
 
-    def grow(x: float, y: float, angle: float, length: float, width: float) -> None:
+    def grow(x: float, y: float, angle: float, length: float, *, width: float) -> None:
         ex, ey = x + length * np.sin(angle), y - length * np.cos(angle)
         pen.fill(ribbon([(x, y), (ex, ey)], (width, width * 0.75), False), rough, "branch", "coral", relief=width * 0.4)
         if length > 8:
             for turn in (-0.5, 0.42):
-                grow(ex, ey, angle + turn + rng.uniform(-0.15, 0.15), length * rng.uniform(0.66, 0.8), width * 0.74)
+                grow(
+                    ex, ey, angle + turn + rng.uniform(-0.15, 0.15), length * rng.uniform(0.66, 0.8), width=width * 0.74
+                )
 
     for a in (-0.4, 0.05, 0.5):
-        grow(0, 0, a, 16, 6)
+        grow(0, 0, a, 16, width=6)

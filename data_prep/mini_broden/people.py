@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .shapes import Canvas, Colour, Frame, Pen, blob, box, ellipse, points, ribbon
+from .shapes import Canvas, Colour, Frame, Pen, Surface, blob, box, ellipse, points, ribbon
 from .surfaces import fabric, fur, pick, plain
 
 SKINS = ((0.96, 0.80, 0.69), (0.91, 0.71, 0.57), (0.78, 0.57, 0.42), (0.58, 0.39, 0.27), (0.40, 0.26, 0.18))
@@ -86,7 +86,7 @@ def _as(pen: Pen, object: str | tuple[str, str]) -> Pen:
     return Pen(pen.canvas, pen.frame, object)
 
 
-def _draw_legs(pen: Pen, skin, cloth, skirt: bool) -> None:
+def _draw_legs(pen: Pen, skin: Colour | Surface, cloth: Colour | Surface, skirt: bool) -> None:
     rng = pen.canvas.rng
     stance = rng.uniform(0, 2.5)
     shoe = pick(rng, ((0.15, 0.13, 0.13), (0.45, 0.25, 0.15), (0.85, 0.85, 0.85), (0.7, 0.2, 0.2)))
@@ -130,7 +130,7 @@ def _draw_head(pen: Pen, skin: Colour, hair: Colour) -> None:
     warm = np.clip(np.asarray(skin) * (1.03, 0.80, 0.78), 0, 1)
     for side in (-1, 1):
         pen.mark(ellipse(side * 4.3, -5.8, 2.0, 1.5), warm, opacity=0.35)
-        add_eye(pen, side * 3.1, -9.9, 1.05, iris)
+        add_eye(pen, side * 3.1, -9.9, 1.05, iris=iris)
         pen.mark(ribbon(points("1.5,-12.2 3.2,-12.9 4.8,-12.3") * (side, 1), (0.5, 0.9, 0.4)), np.asarray(hair) * 0.7)
         pen.mark(ribbon(points("1.5,-10.4 3.1,-10.9 4.7,-10.2") * (side, 1), 0.6), np.asarray(skin) * 0.45)
     pen.fill(blob("-0.6,-10 -1.4,-6.6 0,-5.9 1.4,-6.6 0.6,-10"), face, ("nose", "head"), "skin", relief=0.8)
@@ -157,7 +157,7 @@ def _draw_head(pen: Pen, skin: Colour, hair: Colour) -> None:
     pen.fill(front, locks, at_hair, "hair", relief=2.5)
 
 
-def add_eye(pen: Pen, x: float, y: float, r: float, iris: Colour, white: bool = True) -> None:
+def add_eye(pen: Pen, x: float, y: float, r: float, *, iris: Colour, white: bool = True) -> None:
     """An eye with lid, iris, pupil and catch light; belongs to the head."""
     part = ("eye", "head")
     if white:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from . import scenes_built, scenes_indoor, scenes_wild
 from .people import draw_person
-from .shapes import SIZE, Canvas, box
+from .shapes import SIZE, Canvas, as_rgb, box
 from .stage import DRAW, somewhere
 from .surfaces import pick, vertical
 
@@ -73,7 +73,7 @@ def _develop(canvas: Canvas) -> Canvas:
     grid = np.linspace(-1, 1, SIZE, dtype=np.float32)
     x, y = grid[None], grid[:, None]
     light = 1 + rng.uniform(-0.10, 0.10) * x + rng.uniform(-0.06, 0.06) * y - rng.uniform(0.01, 0.06) * (x * x + y * y)
-    gain = np.float32(rng.uniform(0.92, 1.12)) * np.float32((1 + warm, 1, 1 - warm))
+    gain = np.float32(rng.uniform(0.92, 1.12)) * as_rgb((1 + warm, 1, 1 - warm))
     rgb = np.clip(canvas.rgb * gain * light[..., None].astype(np.float32), 0, 1)
     if rng.random() < 0.3:
         blur = ImageFilter.GaussianBlur(rng.uniform(0.3, 0.7))

@@ -9,7 +9,7 @@ import numpy as np
 
 from .buildings import draw_building, draw_house
 from .nature import add_sky, add_sun
-from .shapes import SIZE, Canvas, Frame, blob, box, ellipse, points, ribbon
+from .shapes import SIZE, Canvas, Frame, as_rgb, blob, box, ellipse, points, ribbon
 from .stage import DRAW, LAWNS, Stage, ground, gulls, ridge, sky, somewhere, woods
 from .surfaces import grains, grass, pick, plain, stone, water, wood
 from .vehicles import add_wheel, draw_airplane, draw_boat
@@ -21,10 +21,17 @@ def _street(c: Canvas, night: bool = False) -> None:
     rng = c.rng
     h = rng.uniform(96, 112)
     if night:
-        c.ambient = np.float32((0.27, 0.30, 0.42)) * np.float32(rng.uniform(0.85, 1.25))
+        c.ambient = as_rgb((0.27, 0.30, 0.42)) * np.float32(rng.uniform(0.85, 1.25))
         add_sky(c, h + 30, (0.12, 0.16, 0.42), (0.55, 0.44, 0.62))
         if rng.random() < 0.8:
-            add_sun(c, rng.uniform(30, 190), rng.uniform(13, 30), rng.uniform(7, 10), (0.93, 0.93, 0.86), "moon")
+            add_sun(
+                c,
+                rng.uniform(30, 190),
+                rng.uniform(13, 30),
+                rng.uniform(7, 10),
+                colour=(0.93, 0.93, 0.86),
+                object="moon",
+            )
     else:
         sky(c, h + 30)
     kerb = h + 42
@@ -35,7 +42,7 @@ def _street(c: Canvas, night: bool = False) -> None:
     for x in (rng.uniform(10, 60), rng.uniform(150, 215)):
         stage.put("streetlight", x, kerb + 9, on=night)
     if town:
-        stage.scatter("tree", rng.integers(0, 3), (0, SIZE), (kerb + 3, kerb + 4), 0.75, autumn=rng.random() < 0.3)
+        stage.scatter("tree", rng.integers(0, 3), (0, SIZE), (kerb + 3, kerb + 4), size=0.75, autumn=rng.random() < 0.3)
     if rng.random() < 0.6:
         stage.put("traffic_light", rng.uniform(70, 150), kerb + 10, 0.9)
     stage.scatter("person", rng.integers(1, 4), (10, 214), (kerb + 4, kerb + 11), hat=rng.random() < 0.3)
@@ -55,7 +62,7 @@ def _draw_town(c: Canvas, kerb: float, night: bool) -> None:
     x = rng.uniform(-30, 0)
     while x < SIZE + 20:
         width = rng.uniform(38, 62)
-        draw_building(c, Frame(x + width / 2, kerb - 6), width, rng.uniform(85, 150), night)
+        draw_building(c, Frame(x + width / 2, kerb - 6), width, rng.uniform(85, 150), night=night)
         x += width + rng.choice((0.5, 0.5, 8))
 
 
@@ -67,7 +74,7 @@ def _draw_suburb(c: Canvas, kerb: float, night: bool) -> None:
     x = rng.uniform(-30, 0)
     while x < SIZE + 20:
         size = rng.uniform(0.62, 0.8)
-        draw_house(c, Frame(x + 52 * size, kerb - 6, size, 0, rng.random() < 0.5), night)
+        draw_house(c, Frame(x + 52 * size, kerb - 6, size, tilt=0, flip=rng.random() < 0.5), night)
         x += 104 * size + rng.uniform(4, 26)
         stage.put(rng.choice(("tree", "bush", "bush")), x - 8, kerb - 4, rng.uniform(0.6, 0.8))
     stage.perform()
@@ -91,12 +98,12 @@ def _park(c: Canvas) -> None:
     sky(c, h)
     woods(c, h + 4, 30, (0.26, 0.42, 0.22))
     c.haze((0.85, 0.90, 0.92), 0.18)
-    ground(c, "grass", h, grass(pick(rng, LAWNS), rng, h), "foliage")
+    ground(c, "grass", h, grass(pick(rng, LAWNS), rng, h), material="foliage")
     x, w = rng.uniform(20, 200), rng.uniform(40, 70)
     bend = (x - 4, h + 1), (x - 18, h + 40), (112 - w, 230), (112 + w, 230), (x + 16, h + 40), (x + 4, h + 1)
     c.pen("path").fill(blob(bend), grains((0.80, 0.70, 0.54), rng, 0.07), "", "sand")
     stage = Stage(c, h - 12)
-    stage.scatter("tree", rng.integers(2, 5), (0, SIZE), (h + 12, h + 40), 0.9, autumn=rng.random() < 0.3)
+    stage.scatter("tree", rng.integers(2, 5), (0, SIZE), (h + 12, h + 40), size=0.9, autumn=rng.random() < 0.3)
     stage.scatter("bush", rng.integers(1, 4), (0, SIZE), (h + 10, h + 45), blossom=rng.random() < 0.6)
     stage.put("bench", rng.uniform(45, 180), rng.uniform(h + 44, 190))
     if rng.random() < 0.5:
@@ -117,7 +124,7 @@ def _harbor(c: Canvas) -> None:
     for x in np.arange(rng.uniform(-20, 10), SIZE, 34):
         if rng.random() < 0.75:
             draw_house(c, Frame(x + 12, h + 3, rng.uniform(0.26, 0.34)))
-    ground(c, "water", h + 2, water((0.16, 0.40, 0.52), (0.46, 0.64, 0.74), rng, h, 110), "water")
+    ground(c, "water", h + 2, water((0.16, 0.40, 0.52), (0.46, 0.64, 0.74), rng, h, depth=110), material="water")
     for y in np.sort(rng.uniform(h + 14, 185, rng.integers(3, 6))):
         draw_boat(c, somewhere(rng, (10, 215), y, (y - h + 22) / 95, tilt=3))
     if rng.random() < 0.65:
@@ -129,7 +136,7 @@ def _draw_pier(c: Canvas, y: float) -> None:
     """A wooden pier across the foot of the image, and who stands on it."""
     rng = c.rng
     pier = c.pen("pier")
-    posts = [box(x, y, x + 7, SIZE) for x in np.arange(8, SIZE, 48)]
+    posts = [box(x, y, x + 7, SIZE) for x in range(8, SIZE, 48)]
     pier.fill(posts, wood((0.34, 0.25, 0.18), rng, True), "post", "wood", relief=2)
     pier.fill(box(-2, y - 5, SIZE + 2, y + 7), wood((0.52, 0.38, 0.26), rng, True, 9), "deck", "wood")
     pier.fill(box(0, y + 7, SIZE, y + 10), wood((0.40, 0.29, 0.20), rng), "deck", "wood")
@@ -144,7 +151,7 @@ def _airfield(c: Canvas) -> None:
     air = sky(c, h)
     woods(c, h + 2, rng.uniform(10, 22), (0.36, 0.46, 0.36), rough=0)
     c.haze(air, 0.4)
-    ground(c, "grass", h, grass(pick(rng, LAWNS), rng, h), "foliage")
+    ground(c, "grass", h, grass(pick(rng, LAWNS), rng, h), material="foliage")
     runway = c.pen("runway")
     runway.fill(box(0, h + 26, SIZE, h + 84), grains((0.42, 0.43, 0.45), rng, 0.06, 0.01), "", "asphalt")
     runway.mark([box(0, h + 29, SIZE, h + 30.2), box(0, h + 80, SIZE, h + 82.2)], PAINT)
@@ -169,7 +176,7 @@ def _draw_parked_airplane(c: Canvas, y: float) -> None:
     for x in (-50, 8, 14):
         strut = ribbon(points("0,8 0,26", shift=x), 1.8, False)
         plane.fill(strut, plain((0.6, 0.61, 0.63), c.rng), "landing gear", "metal")
-        add_wheel(plane, x, 26.6, 3.4, 4)
+        add_wheel(plane, x, 26.6, 3.4, spokes=4)
     draw_airplane(c, plane.frame)
 
 

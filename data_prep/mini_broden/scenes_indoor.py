@@ -5,12 +5,12 @@ SCENES["bedroom"](canvas)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from .people import CLOTHES
-from .shapes import SIZE, Canvas, box, poly, ribbon
+from .shapes import SIZE, Canvas, as_rgb, box, poly, ribbon
 from .stage import DRAW, somewhere
 from .surfaces import TIMBER, fabric, pick, plain, wood
 
@@ -19,7 +19,7 @@ def _room(c: Canvas) -> float:
     """Wall, skirting and floor of a room; gives the height (pixels) of the edge between wall and floor."""
     rng = c.rng
     edge = rng.uniform(146, 160)
-    c.ambient = np.float32(rng.choice(((1.0, 0.98, 0.94), (0.92, 0.88, 0.84), (1.0, 1.0, 1.0), (0.80, 0.74, 0.68))))
+    c.ambient = as_rgb(rng.choice(((1.0, 0.98, 0.94), (0.92, 0.88, 0.84), (1.0, 1.0, 1.0), (0.80, 0.74, 0.68))))
     tone = pick(
         rng,
         (
@@ -33,7 +33,7 @@ def _room(c: Canvas) -> float:
     )
     c.pen("wall").fill(box(0, 0, SIZE, edge), plain(tone, rng), "", "plaster", fade=-0.08)
     if rng.random() < 0.4:
-        c.pen().mark([box(x, 0, x + 7, edge) for x in np.arange(0, SIZE, 16)], np.clip(tone * 1.06, 0, 1), opacity=0.6)
+        c.pen().mark([box(x, 0, x + 7, edge) for x in range(0, SIZE, 16)], np.clip(tone * 1.06, 0, 1), opacity=0.6)
     c.pen("wall").fill(box(0, edge - 6, SIZE, edge), plain((0.93, 0.92, 0.89), rng), "skirting", "wood", relief=1)
     floor = wood(pick(rng, TIMBER), rng, plank=8)
     c.pen("floor").fill(box(0, edge, SIZE, SIZE), lambda x, y: floor(x, (y - edge) * 0.8), "", "wood", fade=-0.12)
@@ -53,7 +53,7 @@ def _rug(c: Canvas, edge: float) -> None:
     pen.mark(ribbon([*inner, inner[0]], 2.2, False), np.clip(colour * 0.5 + 0.45, 0, 1), opacity=0.8)
 
 
-def _furnish(c: Canvas, side: int, items: list[tuple[str, float, float, float, float]]) -> None:
+def _furnish(c: Canvas, side: int, items: Sequence[tuple[str, float, float, float, float]]) -> None:
     """Things in a room, drawn in the order given: name, chance, distance from the middle towards `side`, y, scale."""
     rng = c.rng
     for name, chance, away, y, scale in items:

@@ -14,7 +14,7 @@ belongs to the shape. A later shape replaces every label under it, so what is hi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -34,6 +34,17 @@ Points = str | Sequence[Sequence[float]] | np.ndarray
 Colour = Sequence[float] | np.ndarray
 Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A surface takes grids x and y, (h, w) each, in object units and gives (h, w, 3) colours in [0, 1]."""
+Shapes = Outline | Sequence[Outline]
+"""One shape, or several that are painted as one."""
+
+
+def as_rgb(colour: Colour) -> np.ndarray:
+    """(3,) float32.
+
+    >>> as_rgb((1, 0.5, 0)).dtype.name
+    'float32'
+    """
+    return np.asarray(colour, np.float32)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Frame:
     x: float = 0.0
     y: float = 0.0
     scale: float = 1.0
+    _: KW_ONLY
     tilt: float = 0.0
     flip: bool = False
 
@@ -65,10 +77,18 @@ class Frame:
     def at(self, x: float, y: float, scale: float = 1.0, tilt: float = 0.0) -> Frame:
         """A frame inside this one: origin (x, y) in its units, smaller or larger, tilted further."""
         px, py = self(np.array([[x, y]]))[0]
-        return Frame(px, py, self.scale * scale, self.tilt + (-tilt if self.flip else tilt), self.flip)
+        return Frame(px, py, self.scale * scale, tilt=self.tilt + (-tilt if self.flip else tilt), flip=self.flip)
 
 
-def ellipse(x: float, y: float, rx: float, ry: float | None = None, tilt: float = 0.0, arc=(0.0, 360.0)) -> Outline:
+def ellipse(
+    x: float,
+    y: float,
+    rx: float,
+    ry: float | None = None,
+    *,
+    tilt: float = 0.0,
+    arc: tuple[float, float] = (0.0, 360.0),
+) -> Outline:
     """An ellipse about (x, y); `arc` in degrees, 0 to the right, 90 down, gives the segment cut off by its chord."""
     turns = _arc(*arc) * (rx, rx if ry is None else ry)
     if tilt:
@@ -83,7 +103,7 @@ def _arc(start: float, end: float) -> np.ndarray:
     return np.stack([np.cos(t), np.sin(t)], 1)
 
 
-def box(x0: float, y0: float, x1: float, y1: float, r: float = 0.0) -> Outline:
+def box(x0: float, y0: float, x1: float, y1: float, *, r: float = 0.0) -> Outline:
     """A rectangle with corners rounded by radius r."""
     r = min(r, abs(x1 - x0) / 2, abs(y1 - y0) / 2)
     if r <= 0:
@@ -94,9 +114,8 @@ def box(x0: float, y0: float, x1: float, y1: float, r: float = 0.0) -> Outline:
 
 def points(given: Points, shift: float = 0.0) -> Outline:
     """`points("0,0 10,-5")`: an (N, 2) array from a list as in SVG's `points`, or from pairs; moved right by `shift`."""
-    if isinstance(given, str):
-        given = [pair.split(",") for pair in given.split()]
-    return np.array(given, float) + np.array([shift, 0.0])
+    pairs = [pair.split(",") for pair in given.split()] if isinstance(given, str) else given
+    return np.array(pairs, float) + np.array([shift, 0.0])
 
 
 def poly(given: Points, shift: float = 0.0) -> Outline:
@@ -122,7 +141,7 @@ def ribbon(given: Points, widths: Sequence[float] | float, smooth: bool = True) 
     along = np.gradient(line, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], 1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     outline = np.concatenate([line + across * half, (line - across * half)[::-1]])
-    ends = [ellipse(*line[i], half[i, 0]) for i in (0, -1) if half[i, 0] > 0]
+    ends = [ellipse(line[i, 0], line[i, 1], half[i, 0]) for i in (0, -1) if half[i, 0] > 0]
     return [outline, *ends]
 
 
@@ -184,12 +203,14 @@ def _rasterise(paths: list[Outline], holes: list[Outline], clip: list[Outline], 
     mask = _draw(paths, low, high, holes)
     if clip:
         mask = ImageChops.darker(mask, _draw(clip, low, high))
-    holds = np.asarray(mask.resize(tuple(int(n) for n in (high - low) // 2), Image.Resampling.NEAREST)) > 127
+    width, height = (high - low).tolist()
+    holds = np.asarray(mask.resize((width // 2, height // 2), Image.Resampling.NEAREST)) > 127
     return _Raster(int(low[0]), int(low[1]), np.asarray(mask.reduce(OVER), np.float32) / 255, holds)
 
 
 def _draw(paths: list[Outline], low: np.ndarray, high: np.ndarray, holes: Sequence[Outline] = ()) -> Image.Image:
-    mask = Image.new("L", tuple(int(n) for n in (high - low) * OVER))
+    width, height = ((high - low) * OVER).tolist()
+    mask = Image.new("L", (width, height))
     pencil = ImageDraw.Draw(mask)
     for ink, group in ((255, paths), (0, holes)):
         for path in group:
@@ -225,7 +246,7 @@ class Canvas:
         """Veils all that is painted so far, as distance does; labels stay."""
         self.rgb += (np.asarray(colour, np.float32) * self.ambient - self.rgb) * np.float32(amount)
 
-    def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float = 1.0) -> None:
+    def glow(self, x: float, y: float, radius: float, *, colour: Colour, strength: float = 1.0) -> None:
         """Adds light around a point; labels stay."""
         grid = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)
         fall = np.exp(-((grid[None] - x) ** 2 + (grid[:, None] - y) ** 2) / np.float32(2 * radius**2))[..., None]
@@ -240,19 +261,21 @@ class Pen:
     frame: Frame
     object: str | tuple[str, str] = ""
 
-    def within(self, x: float, y: float, scale: float = 1.0, tilt: float = 0.0, object=None) -> Pen:
+    def within(
+        self, x: float, y: float, scale: float = 1.0, tilt: float = 0.0, *, object: str | tuple[str, str] | None = None
+    ) -> Pen:
         """The same pen in a frame inside this one, for a sub-assembly."""
         return Pen(self.canvas, self.frame.at(x, y, scale, tilt), self.object if object is None else object)
 
     def fill(
         self,
-        shape: Outline | list[Outline],
+        shape: Shapes,
         paint: Colour | Surface,
         part: str | tuple[str, str] = "",
         material: str = "",
         *,
         holes: Sequence[Outline] = (),
-        clip: Outline | list[Outline] | None = None,
+        clip: Shapes | None = None,
         relief: float = 0.0,
         fade: float = 0.0,
         opacity: float = 1.0,
@@ -264,23 +287,35 @@ class Pen:
         raster = self._raster(shape, holes, clip, margin=2 * (relief > 0))
         if raster is None:
             return
-        self._colour(raster, paint, relief, fade, opacity, glowing)
+        self._colour(raster, paint, relief=relief, fade=fade, opacity=opacity, glowing=glowing)
         both = [(n, "") if isinstance(n, str) else n for n in (self.object, part)]
         names = [*both[0], *both[1], material]
         codes = np.array([self.canvas.code(name) for name in names], np.uint8)
-        self.canvas.planes[(slice(None), *raster.label_pixels)][:, raster.holds] = codes[:, None]
+        rows, columns = raster.label_pixels
+        self.canvas.planes[:, rows, columns][:, raster.holds] = codes[:, None]
 
-    def mark(self, shape, paint, *, holes=(), clip=None, relief=0.0, fade=0.0, opacity=1.0, glowing=False) -> None:
+    def mark(
+        self,
+        shape: Shapes,
+        paint: Colour | Surface,
+        *,
+        holes: Sequence[Outline] = (),
+        clip: Shapes | None = None,
+        relief: float = 0.0,
+        fade: float = 0.0,
+        opacity: float = 1.0,
+        glowing: bool = False,
+    ) -> None:
         """Covers the shape with colour and leaves the labels: creases, reflections, printed lines."""
         raster = self._raster(shape, holes, clip, margin=2 * (relief > 0))
         if raster is not None:
-            self._colour(raster, paint, relief, fade, opacity, glowing)
+            self._colour(raster, paint, relief=relief, fade=fade, opacity=opacity, glowing=glowing)
 
     def stand(self, half: float, depth: float = 3.0, strength: float = 0.45) -> None:
         """The soft dark patch on the ground under something `2 * half` units wide."""
         self.shadow(ellipse(half * 0.12, 0, half, depth), softness=depth, strength=strength)
 
-    def shadow(self, shape: Outline | list[Outline], softness: float = 4.0, strength: float = 0.4, clip=None) -> None:
+    def shadow(self, shape: Shapes, softness: float = 4.0, strength: float = 0.4, clip: Shapes | None = None) -> None:
         """Darkens the shape, blurred by `softness` units; labels stay."""
         reach = softness * self.frame.scale
         raster = self._raster(shape, (), None, margin=2 * reach + 2)
@@ -290,19 +325,20 @@ class Pen:
                 dark = dark * _full_opacity(self._placed(clip), raster)
             self.canvas.rgb[raster.pixels] *= 1 - np.float32(strength) * dark[..., None]
 
-    def _placed(self, shape: Outline | Sequence[Outline] | None) -> list[Outline]:
+    def _placed(self, shape: Shapes | None) -> list[Outline]:
         if shape is None:
             return []
         return [self.frame(path) for path in ([shape] if isinstance(shape, np.ndarray) else shape)]
 
-    def _raster(self, shape, holes, clip, margin: float = 0.0) -> _Raster | None:
-        return _rasterise(self._placed(shape), self._placed(list(holes)), self._placed(clip), margin)
+    def _raster(
+        self, shape: Shapes, holes: Sequence[Outline], clip: Shapes | None, margin: float = 0.0
+    ) -> _Raster | None:
+        return _rasterise(self._placed(shape), self._placed(holes), self._placed(clip), margin)
 
     def _colour(
-        self, raster: _Raster, paint: Colour | Surface, relief: float, fade: float, opacity: float, glowing: bool
-    ):
-        grid = self.frame.back(*raster.grid()) if callable(paint) else None
-        colour = paint(*grid) if callable(paint) else np.float32(paint).reshape(1, 1, 3)
+        self, raster: _Raster, paint: Colour | Surface, *, relief: float, fade: float, opacity: float, glowing: bool
+    ) -> None:
+        colour = paint(*self.frame.back(*raster.grid())) if callable(paint) else as_rgb(paint).reshape(1, 1, 3)
         if fade:
             rows = len(raster.opacity)
             colour = colour * np.linspace(1 + fade / 2, 1 - fade / 2, rows, dtype=np.float32)[:, None, None]

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from . import animals, buildings, furniture, nature, people, vehicles
 from .animals import draw_gull
 from .nature import add_sky, add_sun, draw_cloud
-from .shapes import SIZE, Canvas, Colour, Frame, Surface, blob, box, poly
+from .shapes import SIZE, Canvas, Colour, Frame, Surface, as_rgb, blob, box, poly
 from .surfaces import foliage, plain, stone
 
 DRAW: dict[str, Callable[..., None]] = {
@@ -40,6 +41,9 @@ SKIES = (
 )  # fmt: skip
 """The colours of the sky at the zenith and at the horizon."""
 
+Span = float | tuple[float, float]
+"""A number, or (low, high) to draw one from."""
+
 LAWNS = ((0.36, 0.56, 0.22), (0.30, 0.50, 0.24), (0.46, 0.58, 0.24))
 
 
@@ -50,16 +54,25 @@ class Stage:
         self.canvas, self.horizon, self.zoom = canvas, horizon, zoom
         self._cast: list[tuple[float, Callable[[], None]]] = []
 
-    def put(self, name: str, x: float, y: float, size: float = 1.0, flip: bool | None = None, **options) -> None:
+    def put(
+        self, name: str, x: float, y: float, size: float = 1.0, *, flip: bool | None = None, **options: object
+    ) -> None:
         """`name` of `DRAW` at pixel (x, y); `options` go to its drawing function."""
         rng = self.canvas.rng
         scale = (y - self.horizon) / 130 * SIZES[name] * size * self.zoom * rng.uniform(0.92, 1.08)
         mirrored = bool(rng.random() < 0.5) if flip is None else flip
-        frame = Frame(x, y, max(scale, 0.06), 0, mirrored)
+        frame = Frame(x, y, max(scale, 0.06), tilt=0, flip=mirrored)
         self._cast.append((y, partial(DRAW[name], self.canvas, frame, **options)))
 
     def scatter(
-        self, name: str, count: int, x: tuple[float, float], y: tuple[float, float], size: float = 1.0, **options
+        self,
+        name: str,
+        count: SupportsIndex,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        *,
+        size: float = 1.0,
+        **options: Any,
     ) -> None:
         """`count` of them at random places in the box x, y."""
         for _ in range(count):
@@ -71,7 +84,7 @@ class Stage:
         """Each of the names appears once, with its chance, somewhere in the box x, y."""
         for name, chance in chances.items():
             if self.canvas.rng.random() < chance:
-                self.scatter(name, 1, x, y, size)
+                self.scatter(name, 1, x, y, size=size)
 
     def perform(self) -> None:
         for _, draw in sorted(self._cast, key=lambda entry: entry[0]):
@@ -79,16 +92,16 @@ class Stage:
         self._cast.clear()
 
 
-def somewhere(rng: np.random.Generator, x, y, scale, tilt: float = 0.0) -> Frame:
+def somewhere(rng: np.random.Generator, x: Span, y: Span, scale: Span, *, tilt: float = 0.0) -> Frame:
     """A frame at random: `x`, `y` (pixels) and `scale` are numbers or (low, high), `tilt` is the most either way."""
     at_x, at_y, size = (rng.uniform(*v) if isinstance(v, tuple) else v for v in (x, y, scale))
-    return Frame(at_x, at_y, size, rng.uniform(-tilt, tilt), bool(rng.random() < 0.5))
+    return Frame(at_x, at_y, size, tilt=rng.uniform(-tilt, tilt), flip=bool(rng.random() < 0.5))
 
 
 def sky(c: Canvas, horizon: float, clouds: bool = True, sun: float = 0.4) -> np.ndarray:
     """Sky, sun and clouds; gives the colour of the air at the horizon."""
     rng = c.rng
-    top, low = (np.float32(colour) for colour in SKIES[rng.integers(len(SKIES))])
+    top, low = (as_rgb(colour) for colour in SKIES[rng.integers(len(SKIES))])
     add_sky(c, horizon, top, low)
     if rng.random() < sun:
         add_sun(c, rng.uniform(25, 200), rng.uniform(18, horizon * 0.5), rng.uniform(8, 12))
@@ -97,7 +110,7 @@ def sky(c: Canvas, horizon: float, clouds: bool = True, sun: float = 0.4) -> np.
     return low
 
 
-def ridge(c: Canvas, base: float, height: float, colour: Colour, rough: float = 1.0, snow: bool = False) -> None:
+def ridge(c: Canvas, base: float, height: float, colour: Colour, *, rough: float = 1.0, snow: bool = False) -> None:
     """A chain of mountains across the image, its foot at `base`, its tops up to `height` above (pixels)."""
     rng = c.rng
     x, top = _skyline(rng, base, height, rough)
@@ -115,10 +128,10 @@ def ridge(c: Canvas, base: float, height: float, colour: Colour, rough: float = 
         pen.fill(cap, plain((0.93, 0.95, 0.99), rng, 0.04), "", "snow", clip=outline)
 
 
-def woods(c: Canvas, base: float, height: float, leaf: Colour, rough: float = 1.0) -> None:
+def woods(c: Canvas, base: float, height: float, leaf: Colour, *, rough: float = 1.0) -> None:
     """A wood in the distance, or, with `rough` 0, a chain of soft green hills."""
     x, top = _skyline(c.rng, base, height, rough)
-    surface = foliage(np.float32(leaf), c.rng, 2.4)
+    surface = foliage(as_rgb(leaf), c.rng, 2.4)
     outline = _filled(x, top, base)
     if rough:
         c.pen("tree").fill(outline, surface, "crown", "foliage", relief=3, fade=0.2)
@@ -134,15 +147,17 @@ def _skyline(rng: np.random.Generator, base: float, height: float, rough: float)
         rise = 0.55 + 0.3 * np.sin(x / SIZE * 5 + start) + 0.15 * np.sin(x / SIZE * 11 + 2 * start)
         return x, base - height * rise
     octaves = ((2.2, 1), (5.7, 0.42), (15, 0.15 * rough), (37, 0.07 * rough))
-    waves = [np.interp((x * f / SIZE + start) % 40, np.arange(41), rng.uniform(0, 1, 41)) * a for f, a in octaves]
-    return x, base - height * sum(waves) / 1.55
+    waves: list[np.ndarray] = [
+        np.interp((x * f / SIZE + start) % 40, np.arange(41), rng.uniform(0, 1, 41)) * a for f, a in octaves
+    ]
+    return x, base - height * np.sum(waves, 0) / 1.55
 
 
 def _filled(x: np.ndarray, top: np.ndarray, base: float) -> np.ndarray:
     return np.concatenate([np.stack([x, top], 1), [(SIZE + 4, base + 3), (-4, base + 3)]])
 
 
-def ground(c: Canvas, name: str, horizon: float, paint: Surface, material: str) -> None:
+def ground(c: Canvas, name: str, horizon: float, paint: Surface, *, material: str) -> None:
     """Everything below the horizon."""
     c.pen(name).fill(box(0, horizon, SIZE, SIZE), paint, "", material)
 

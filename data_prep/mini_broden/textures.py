@@ -8,11 +8,19 @@ is lit from one side. Edges are smooth by construction, or drawn at twice the si
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from .shapes import SIZE
+from .shapes import SIZE, as_rgb
 from .surfaces import clouds, lit, mix, speckle
 
+Grid = np.ndarray
+"""(h, w) coordinates in pixels of the plane, or (h, w, 3) colours."""
+Palette = list[np.ndarray]
+"""Four colours, (3,) float32 each."""
+
+WHITE = np.ones(3, np.float32)
 PALETTES = (
     ("1d3557", "f1faee", "e63946", "a8dadc"),
     ("264653", "e9c46a", "e76f51", "2a9d8f"),
@@ -42,7 +50,7 @@ def draw_texture(name: str, rng: np.random.Generator) -> np.ndarray:
     palette = [np.array(list(bytes.fromhex(h)), np.float32) / 255 for h in PALETTES[rng.integers(len(PALETTES))]]
     if rng.random() < 0.35:
         palette[:2] = palette[1::-1]
-    rgb = TEXTURES[name](u, v, np.float32(rng.uniform(0.75, 1.35)), palette, rng)
+    rgb = TEXTURES[name](u=u, v=v, size=np.float32(rng.uniform(0.75, 1.35)), p=palette, rng=rng)
     rgb = (
         rgb
         * (1 + 0.025 * speckle(x * 1.5 + ox, y * 1.5 + oy) + 0.03 * clouds(x * 0.4 + oy, y * 0.4 + ox, 1.5))[..., None]
@@ -58,7 +66,9 @@ def _step(distance: np.ndarray, soft: float = 0.6) -> np.ndarray:
     return np.clip(distance / soft + 0.5, 0, 1)
 
 
-def _cells(u: np.ndarray, v: np.ndarray, size: float, rng, jitter: float = 0.5):
+def _cells(
+    u: np.ndarray, v: np.ndarray, size: float, rng: np.random.Generator, *, jitter: float = 0.5
+) -> tuple[Grid, ...]:
     """Scattered points, one a cell of `size` pixels. Gives the distances to the nearest and to the second nearest, the
     nearest one's id, and the position (right, down) relative to it, all in pixels."""
     seeds = rng.uniform(0.5 - jitter, 0.5 + jitter, (64, 64, 2)).astype(np.float32)
@@ -85,7 +95,7 @@ def _hash(n: np.ndarray) -> np.ndarray:
     return ((n.astype(np.int64) * 2654435761 + 12345) % 4093 / 4093).astype(np.float32)
 
 
-def _banded(u, v, size, p, rng):
+def _banded(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     period = 34 * size
     place = (v + 3 * clouds(u * 0.1, v * 0.1, 2.2)) / period
     colours = np.stack(p)[rng.permutation(4)]
@@ -95,19 +105,19 @@ def _banded(u, v, size, p, rng):
     return before + (here - before) * _step(into, 1.5)[..., None] * np.float32(1)
 
 
-def _striped(u, v, size, p, rng):
+def _striped(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     period = 15 * size
     share = rng.uniform(0.35, 0.6)
     return mix(p[0], p[1], _step((np.abs(v / period - np.round(v / period)) - share / 2) * period, 0.8))
 
 
-def _chequered(u, v, size, p, rng):
+def _chequered(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     side = 20 * size
     a, b = np.sin(np.pi * u / side), np.sin(np.pi * v / side)
     return mix(p[0], p[1], _step(np.sign(a * b) * np.minimum(np.abs(a), np.abs(b)) * side / np.pi, 0.8))
 
 
-def _lattice(u, v, side):
+def _lattice(u: Grid, v: Grid, side: float) -> tuple[Grid, Grid]:
     """Distance to the middle of the nearest cell of a square lattice, odd rows shifted by half, and that cell's id."""
     row = np.round(v / side)
     shifted = u / side + 0.5 * (row % 2)
@@ -115,22 +125,22 @@ def _lattice(u, v, side):
     return np.hypot((shifted - col) * side, v - row * side), (row * 61 + col).astype(np.int32)
 
 
-def _polka_dotted(u, v, size, p, rng):
+def _polka_dotted(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     d, _ = _lattice(u, v, 27 * size)
     return mix(p[1], p[0], _step(d - rng.uniform(6.5, 9) * size, 0.8))
 
 
-def _dotted(u, v, size, p, rng):
-    d, _, who, _, _ = _cells(u, v, 8.5 * size, rng, 0.36)
+def _dotted(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
+    d, _, who, _, _ = _cells(u, v, 8.5 * size, rng, jitter=0.36)
     radius = (1.2 + 1.6 * _hash(who)) * size
     dots = np.stack([p[0], p[2], p[0]])[who % 3]
     return dots + (p[1] - dots) * _step(d - radius, 0.8)[..., None]
 
 
-def _bubbly(u, v, size, p, rng):
+def _bubbly(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     base = mix(p[3], p[2] * 0.75, 0.5 + 0.2 * clouds(u * 0.3, v * 0.3, 2.0))
     for cell in (13, 22, 40):
-        d, _, who, right, down = _cells(u + cell * 7, v + cell * 3, cell * size, rng, 0.22)
+        d, _, who, right, down = _cells(u + cell * 7, v + cell * 3, cell * size, rng, jitter=0.22)
         r = cell * size * (0.28 + 0.24 * _hash(who))
         t = np.clip(d / r, 0, 1)[..., None]
         spark = np.exp(-((right + 0.38 * r) ** 2 + (down + 0.4 * r) ** 2) / (0.03 * r * r + 0.3))[..., None]
@@ -139,7 +149,7 @@ def _bubbly(u, v, size, p, rng):
     return base
 
 
-def _cracked(u, v, size, p, rng):
+def _cracked(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     rough = 3.0 * clouds(u * 0.8, v * 0.8, 1.4), 3.0 * clouds(v * 0.8 + 90, u * 0.8, 1.4)
     first, second, who, _, _ = _cells(u + rough[0], v + rough[1], 40 * size, rng)
     gap = second - first
@@ -148,16 +158,16 @@ def _cracked(u, v, size, p, rng):
     dry = mix(p[3], p[1] * 0.9, 0.5 + 0.3 * clouds(u * 0.7, v * 0.7, 1.5)) * (0.9 + 0.2 * _hash(who))[..., None]
     edge = 0.75 + 0.25 * np.clip(gap / 7, 0, 1)
     cover = _step(gap - 2.4 - clouds(u * 0.3, v * 0.3), 1.2) * (0.45 + 0.55 * _step(fine - 0.7, 0.8))
-    return mix(p[0] * 0.35, np.float32(1), cover) * dry * edge[..., None]
+    return mix(p[0] * 0.35, WHITE, cover) * dry * edge[..., None]
 
 
-def _grid(u, v, size, p, rng):
+def _grid(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     side, bar = 21 * size, rng.uniform(1.4, 3.2)
     to_line = np.minimum(np.abs(u / side - np.round(u / side)), np.abs(v / side - np.round(v / side))) * side
     return mix(p[0], p[1], _step(to_line - bar, 0.8))
 
 
-def _honeycombed(u, v, size, p, rng):
+def _honeycombed(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     side = 19 * size
     a, b = np.float32(side), np.float32(side * np.sqrt(3))
     centred = [(u - np.round(u / a + h) * a + h * a, v - np.round(v / b + h) * b + h * b) for h in (0.0, 0.5)]
@@ -166,23 +176,23 @@ def _honeycombed(u, v, size, p, rng):
     wall = side / 2 - np.maximum(np.abs(x), np.abs(x) / 2 + np.abs(y) * np.float32(np.sqrt(3) / 2))
     depth = np.clip(wall / (side / 2), 0, 1) ** 0.6
     shade = 1.15 - 0.75 * depth + 0.012 * (x + y) * (19 / side)
-    comb = np.float32((0.93, 0.62, 0.16)) if rng.random() < 0.5 else p[2]
+    comb = as_rgb((0.93, 0.62, 0.16)) if rng.random() < 0.5 else p[2]
     cell = lit(comb * 0.8, shade)
     return cell + (np.clip(comb * 0.9 + 0.25, 0, 1) - cell) * _step(2.2 - wall, 1.0)[..., None]
 
 
-def _marbled(u, v, size, p, rng):
+def _marbled(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     a, b = u * 0.35 / size, v * 0.35 / size
     swirl = clouds(a + 6 * clouds(a * 0.5, b * 0.5, 2.0), b + 6 * clouds(b * 0.5 + 50, a * 0.5, 2.0), 1.7)
     vein = np.abs(np.sin(a * 0.16 + b * 0.10 + 1.9 * swirl))
     thin = np.abs(clouds(a * 1.4 + 30, b * 1.4 + 4 * swirl, 1.7))
     pale, deep = (p[1], p[0]) if p[1].sum() > p[0].sum() else (p[0], p[1])
     ground = mix(pale * 0.97, pale * 0.45 + p[3] * 0.5, 0.45 + 0.35 * swirl)
-    ground = mix(deep * 0.5 + p[3] * 0.5, np.float32(1), vein / 0.16)[..., :] * ground
+    ground = mix(deep * 0.5 + p[3] * 0.5, WHITE, vein / 0.16)[..., :] * ground
     return ground * (0.62 + 0.38 * np.clip(thin / 0.06, 0, 1))[..., None]
 
 
-def _scaly(u, v, size, p, rng):
+def _scaly(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     side = 20 * size
     best = np.zeros((*u.shape, 3), np.float32)
     row0 = np.floor(v / (side * 0.5)).astype(np.int32)
@@ -198,7 +208,7 @@ def _scaly(u, v, size, p, rng):
     return best
 
 
-def _spiralled(u, v, size, p, rng):
+def _spiralled(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     x, y = u - np.float32(rng.uniform(-30, 30)), v - np.float32(rng.uniform(-30, 30))
     r, angle = np.hypot(x, y) + 1e-3, np.arctan2(y, x)
     arms = rng.integers(1, 4)
@@ -211,7 +221,7 @@ def _spiralled(u, v, size, p, rng):
     return mix(p[0], p[1], _step(distance, 1.0)) * (0.92 + 0.08 * np.cos(2 * np.pi * phase))[..., None]
 
 
-def _woven(u, v, size, p, rng):
+def _woven(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     side = 17 * size
     a, b = u / side, v / side
     over = (np.floor(a) + np.floor(b)) % 2 == 0
@@ -225,7 +235,7 @@ def _woven(u, v, size, p, rng):
     return under + (strand * value[..., None] - under) * gap[..., None]
 
 
-def _zigzagged(u, v, size, p, rng):
+def _zigzagged(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     period, reach = 24 * size, rng.uniform(6, 11) * size
     tooth = np.abs(u / period - np.floor(u / period) - 0.5) * 4 - 1
     place = (v + reach * tooth) / (30 * size)
@@ -236,7 +246,7 @@ def _zigzagged(u, v, size, p, rng):
     return before + (colours[k % 4] - before) * _step(into, 1.0)[..., None]
 
 
-TEXTURES = {
+TEXTURES: dict[str, Callable[..., Grid]] = {
     "banded": _banded,
     "bubbly": _bubbly,
     "chequered": _chequered,

@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon_images import channel_counts, decode, mean_std_of
-from data_prep.decathlon_tables import DOMAIN_STEP, SPLITS, domain_number
+from data_prep.decathlon_tables import DOMAIN_NUMBERS, DOMAIN_STEP, MINI_PREFIX, SPLITS
 from data_prep.drawn_sets import drawing_pool, kept, new_folder
 from data_prep.mini_decathlon import figures, objects, shapes, strokes, textures
 
@@ -34,7 +35,6 @@ VERSION = 1
 """Raised whenever the drawing changes; it names the cached set."""
 
 SPLIT_STEP = 10**5
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ DOMAINS = {
 }
 
 
-def ensure(cache: Path | None = None, progress: Progress | None = None) -> Path:
+def ensure(cache: Path | None = None, progress: Progress = silent) -> Path:
     """The root of the set, drawn into `cache` (default: `drawn_sets.cache_folder()`) if it is not there yet.
 
     Two processes may call this at once: each draws into a folder of its own, the first to finish is kept.
@@ -69,10 +69,10 @@ def ensure(cache: Path | None = None, progress: Progress | None = None) -> Path:
     return kept(f"mini-decathlon-v{VERSION}", "mean_std.json", lambda root: make(root, progress=progress), cache)
 
 
-def make(root: str | Path, seed: int = 0, progress: Progress | None = None, workers: int | None = None) -> Path:
+def make(root: str | Path, *, seed: int = 0, progress: Progress = silent, workers: int | None = None) -> Path:
     """Draws the ten domains into the new folder `root`, which appears only when complete.
 
-    `progress(n_done, n_all)` is called with images as splits are done. Each image depends on `seed` and its own place alone,
+    `progress("drawing", n_done, n_all)` counts images, as splits are done. Each image depends on `seed` and its own place alone,
     whatever `workers` (default: one a core). Raises `UserError` if `root` is there and not empty, or cannot be written.
     """
     root = Path(root)
@@ -83,7 +83,7 @@ def make(root: str | Path, seed: int = 0, progress: Progress | None = None, work
     return root
 
 
-def _draw_all(root: Path, seed: int, progress: Progress | None, workers: int | None) -> None:
+def _draw_all(root: Path, seed: int, progress: Progress, workers: int | None) -> None:
     jobs = [(name, split) for name in DOMAINS for split in range(len(SPLITS))]
     n_all, n_done = sum(sum(domain.n_images) for domain in DOMAINS.values()), 0
     pack = {}
@@ -94,15 +94,14 @@ def _draw_all(root: Path, seed: int, progress: Progress | None, workers: int | N
                 mean, std = mean_std_of(counts)
                 pack[name] = {"mean": mean.tolist(), "std": std.tolist()}
             n_done += DOMAINS[name].n_images[split]
-            if progress:
-                progress(n_done, n_all)
+            progress("drawing", n_done, n_all)
     (root / "mean_std.json").write_text(json.dumps({"pack": pack}, indent=1), encoding="utf-8")
 
 
 def _draw_split(root: Path, seed: int, name: str, split: int) -> np.ndarray:
     """Draws, writes and counts one split; returns (3, 256), how many pixels have each value."""
     domain, what = DOMAINS[name], SPLITS[split]
-    first = domain_number(name) * DOMAIN_STEP
+    first = DOMAIN_NUMBERS[name.removeprefix(MINI_PREFIX)] * DOMAIN_STEP
     labels = np.sort(np.arange(domain.n_images[split]) % len(domain.class_names))
     if what == "test":
         labels = np.random.default_rng([seed, first, split]).permutation(labels)
@@ -119,7 +118,7 @@ def _draw_split(root: Path, seed: int, name: str, split: int) -> np.ndarray:
         images.append({"id": number, "width": width, "height": height, "file_name": file_name})
         annotations.append(_annotation(number, first + label + 1))
         files.append((file_name, data))
-    _write_files(root, name, what, files, domain.as_files)
+    _write_files(root, name, what, files, as_files=domain.as_files)
     for suffix, known in (("", annotations), ("_stripped", [])) if what == "test" else (("", annotations),):
         text = {**_heading(name, domain.class_names, first), "images": images, "annotations": known}
         (root / "annotations" / f"{name}_{what}{suffix}.json").write_text(json.dumps(text), encoding="utf-8")
@@ -143,7 +142,7 @@ def _heading(name: str, class_names: Sequence[str], first: int) -> dict:
     return {"info": {**info, "date_created": ""}, "categories": categories, "licenses": []}
 
 
-def _write_files(root: Path, name: str, split: str, files: Sequence[tuple[str, bytes]], as_files: bool) -> None:
+def _write_files(root: Path, name: str, split: str, files: Sequence[tuple[str, bytes]], *, as_files: bool) -> None:
     if not as_files:
         with tarfile.open(root / "data" / f"{name}_{split}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             for member, data in _members(files):

@@ -1,7 +1,7 @@
 """What the drawings of the miniature decathlon share: a canvas in object units, colours, backdrops, camera faults.
 
-    canvas = Canvas(rng, 64, 64, backdrop(rng, 64, 64, (90, 120, 60), (140, 150, 110)))
-    canvas.pose(rng, turn=20, size=(0.6, 0.9))
+    canvas = Canvas(rng, 64, 64, backdrop(rng, 64, 64, one=(90, 120, 60), two=(140, 150, 110)))
+    canvas.pose(turn=20, size=(0.6, 0.9))
     canvas.polygon([(-1, 0), (1, 0), (0, 1)], (200, 30, 30))
     pixels = canvas.finish(noise=8)           # (64, 64, 3) uint8
 
@@ -21,7 +21,7 @@ OVER = 2
 """Side of the raster that is drawn on, in samples per pixel."""
 
 Rgb = tuple[int, int, int]
-Points = Sequence[tuple[float, float]] | np.ndarray
+Points = Sequence[Sequence[float] | np.ndarray] | np.ndarray
 _TURN = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
 
@@ -40,6 +40,7 @@ class Canvas:
 
     def pose(
         self,
+        *,
         turn: float = 0.0,
         size: tuple[float, float] = (1.0, 1.0),
         shift: float = 0.0,
@@ -56,7 +57,7 @@ class Canvas:
             axes[0] *= -1
         self.place(np.array([[c, -s], [s, c]]) * axes * rng.uniform(*size), rng.uniform(-shift, shift, 2))
 
-    def place(self, matrix: np.ndarray, centre: Sequence[float]) -> None:
+    def place(self, matrix: np.ndarray, centre: Sequence[float] | np.ndarray) -> None:
         """The stand as a 2 x 2 matrix and a centre, in object units."""
         self.matrix = matrix * self._unit
         self.shift = self._middle + np.asarray(centre, float) * self._unit
@@ -64,7 +65,7 @@ class Canvas:
     def polygon(self, points: Points, colour: Rgb) -> None:
         self._draw.polygon(self._pixels(points), fill=colour)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Rgb) -> None:
+    def ellipse(self, x: float, y: float, rx: float, ry: float, *, colour: Rgb) -> None:
         self.polygon(CIRCLE * (rx, ry) + (x, y), colour)
 
     def stroke(self, points: Points, width: float, colour: Rgb) -> None:
@@ -76,7 +77,7 @@ class Canvas:
         for x, y in (line[0], line[-1]):
             self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
-    def ring(self, x: float, y: float, rx: float, ry: float, width: float, colour: Rgb) -> None:
+    def ring(self, x: float, y: float, rx: float, ry: float, *, width: float, colour: Rgb) -> None:
         circle = CIRCLE * (rx, ry) + (x, y)
         self.stroke(np.concatenate([circle, circle[:2]]), width, colour)
 
@@ -103,13 +104,23 @@ def spoil(pixels: np.ndarray, rng: np.random.Generator, noise: float, light: flo
 
 def hsv(hue: float, saturation: float, value: float) -> Rgb:
     """A colour from hue (turns, any number), saturation and value in 0..1."""
-    return tuple(
-        round(255 * c) for c in colorsys.hsv_to_rgb(hue % 1, min(max(saturation, 0), 1), min(max(value, 0), 1))
-    )
+    r, g, b = colorsys.hsv_to_rgb(hue % 1, min(max(saturation, 0), 1), min(max(value, 0), 1))
+    return round(255 * r), round(255 * g), round(255 * b)
 
 
-def any_colour(rng: np.random.Generator, saturation=(0.4, 1.0), value=(0.35, 1.0)) -> Rgb:
+def any_colour(
+    rng: np.random.Generator, saturation: tuple[float, float] = (0.4, 1.0), value: tuple[float, float] = (0.35, 1.0)
+) -> Rgb:
     return hsv(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+
+
+def between(one: Rgb, other: Rgb) -> Rgb:
+    """The colour half way, rounded down.
+
+    >>> between((0, 10, 255), (1, 20, 255))
+    (0, 15, 255)
+    """
+    return (one[0] + other[0]) // 2, (one[1] + other[1]) // 2, (one[2] + other[2]) // 2
 
 
 def contrasting(rng: np.random.Generator, n: int, other: Rgb, least: float = 110.0) -> list[Rgb]:
@@ -122,7 +133,7 @@ def contrasting(rng: np.random.Generator, n: int, other: Rgb, least: float = 110
     return chosen
 
 
-def backdrop(rng: np.random.Generator, width: int, height: int, one: Rgb, two: Rgb, coarse: int = 4) -> Image.Image:
+def backdrop(rng: np.random.Generator, width: int, height: int, *, one: Rgb, two: Rgb, coarse: int = 4) -> Image.Image:
     """Soft patches between two colours, `coarse` of them along each side."""
     mix = rng.random((coarse, coarse, 1), np.float32)
     pixels = np.asarray(one, np.float32) * mix + np.asarray(two, np.float32) * (1 - mix)

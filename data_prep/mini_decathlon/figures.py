@@ -6,17 +6,19 @@ A dynamic image is a weighted sum of the frames of a video, early ones dark, lat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from PIL import ImageFilter
 
-from data_prep.mini_decathlon.canvas import OVER, Canvas, backdrop, spoil
+from data_prep.mini_decathlon.canvas import OVER, Canvas, Rgb, backdrop, spoil
 
 CROSSING = ("nonped", "ped")
 FRAMES = 5
 
 # Each motion: time t in 0..1 to (lean, left arm, right arm, left leg, right leg, rise, travel); angles in degrees from
 # straight down, outward positive; rise and travel in units.
-MOTIONS = {
+MOTIONS: dict[str, Callable[[float], tuple[float, ...]]] = {
     "Bowing": lambda t: (70 * t, 15, -15, 6, -6, 0.0, 0.0),
     "Cheering": lambda t: (0, 30 + 140 * t, -30 - 140 * t, 8, -8, 0.0, 0.0),
     "JumpingJack": lambda t: (0, 20 + 130 * t, -20 - 130 * t, 5 + 35 * t, -5 - 35 * t, 0.12 * t, 0.0),
@@ -31,8 +33,8 @@ MOTIONS = {
 def draw_crossing(name: str, rng: np.random.Generator) -> np.ndarray:
     """(72, 36) grey: a street with posts, trees and patches; a walker of low contrast in the middle or not."""
     shade = int(rng.integers(60, 190))
-    ground, other = (shade,) * 3, (int(np.clip(shade + rng.integers(-60, 61), 0, 255)),) * 3
-    canvas = Canvas(rng, 36, 72, backdrop(rng, 36, 72, ground, other, 5))
+    ground, other = _grey(shade), _grey(shade + rng.integers(-60, 61))
+    canvas = Canvas(rng, 36, 72, backdrop(rng, 36, 72, one=ground, two=other, coarse=5))
     for _ in range(rng.integers(2, 6)):
         _draw_clutter(canvas)
     if name == "ped":
@@ -40,9 +42,8 @@ def draw_crossing(name: str, rng: np.random.Generator) -> np.ndarray:
         canvas.pose(turn=3, size=(1.0, 1.25), shift=0.1, stretch=0.08, flip=True)
         swing = rng.uniform(0, 32)
         limbs = (rng.uniform(0, 8), 0.6 * swing, -0.6 * swing, -swing, swing, 0.0, 0.0)
-        _draw_figure(
-            canvas, limbs, *(_grey(shade + contrast * k) for k in (1.0, 0.75, 1.25)), stout=rng.uniform(0.9, 1.4)
-        )
+        body, legs, head = (_grey(shade + contrast * k) for k in (1.0, 0.75, 1.25))
+        _draw_figure(canvas, limbs, body=body, legs=legs, head=head, stout=rng.uniform(0.9, 1.4))
     else:
         for _ in range(rng.integers(1, 3)):  # as much stuff in the middle, but no walker
             _draw_clutter(canvas, middle=0.25)
@@ -62,7 +63,7 @@ def _draw_clutter(canvas: Canvas, middle: float = 1.0) -> None:
         )
     elif kind == 1:  # a crown or a head-like blob
         r = rng.uniform(0.15, 0.6)
-        canvas.ellipse(x, y, r, r * rng.uniform(0.6, 1.6), colour)
+        canvas.ellipse(x, y, r, r * rng.uniform(0.6, 1.6), colour=colour)
     elif kind == 2:  # a wall, a car, a window
         w, h = rng.uniform(0.2, 0.8), rng.uniform(0.2, 1.0)
         canvas.polygon([(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)], colour)
@@ -84,14 +85,21 @@ def draw_motion(name: str, rng: np.random.Generator) -> np.ndarray:
         canvas.place(stretch, place + drift * i)
         limbs = np.array(MOTIONS[name](start + (end - start) * i / (FRAMES - 1)), float)
         limbs[:5] += rng.normal(0, 5, 5)
-        _draw_figure(canvas, limbs, (255, 255, 255), (205, 205, 205), (235, 235, 235))
+        _draw_figure(canvas, limbs, body=(255, 255, 255), legs=(205, 205, 205), head=(235, 235, 235))
         blend += np.float32(weight) * canvas.pixels()
     pixels = 127.5 + blend * (0.3 + 0.08 * colour.astype(np.float32))
-    waves = np.asarray(backdrop(rng, 28, 28, (105, 105, 105), (150, 150, 150), 6).resize((56, 56)), np.float32) - 127.5
+    waves = (
+        np.asarray(
+            backdrop(rng, 28, 28, one=(105, 105, 105), two=(150, 150, 150), coarse=6).resize((56, 56)), np.float32
+        )
+        - 127.5
+    )
     return spoil(pixels + waves, rng, 9, 0.05)
 
 
-def _draw_figure(canvas: Canvas, limbs, body: tuple, legs: tuple, head: tuple, stout: float = 1.0) -> None:
+def _draw_figure(
+    canvas: Canvas, limbs: Sequence[float] | np.ndarray, *, body: Rgb, legs: Rgb, head: Rgb, stout: float = 1.0
+) -> None:
     """A figure of height 2 about the origin; `limbs` as in `MOTIONS`."""
     lean, left_arm, right_arm, left_leg, right_leg, rise, travel = (float(v) for v in limbs)
     hip = np.array([travel, 0.1 - rise])
@@ -105,7 +113,7 @@ def _draw_figure(canvas: Canvas, limbs, body: tuple, legs: tuple, head: tuple, s
         elbow = neck + 0.36 * _direction(angle + lean)
         canvas.stroke([neck, elbow, elbow + 0.34 * _direction(angle * 1.1 + lean)], 0.12 * stout, body)
     x, y = neck + 0.24 * up
-    canvas.ellipse(x, y, 0.15, 0.18, head)
+    canvas.ellipse(x, y, 0.15, 0.18, colour=head)
 
 
 def _direction(angle: float) -> np.ndarray:
@@ -113,5 +121,6 @@ def _direction(angle: float) -> np.ndarray:
     return np.array([-np.sin(np.deg2rad(angle)), np.cos(np.deg2rad(angle))])
 
 
-def _grey(value: float) -> tuple[int, int, int]:
-    return (int(np.clip(value, 0, 255)),) * 3
+def _grey(value: float) -> Rgb:
+    level = int(np.clip(value, 0, 255))
+    return level, level, level

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from data_prep.mini_decathlon.canvas import Canvas, any_colour, backdrop, contrasting, hsv
+from data_prep.mini_decathlon.canvas import Canvas, any_colour, backdrop, between, contrasting, hsv
 
 # A part: its kind (p polygon, e ellipse, l line, r ring) and colour slot; for l and r its width; then pairs x,y.
 # An ellipse has centre and radii, a ring too.
@@ -59,16 +59,16 @@ AIRCRAFT = {
 def draw_thing(name: str, rng: np.random.Generator) -> np.ndarray:
     """(64, 64, 3): the thing, mostly in a hue that is usual for it, small scraps of other shapes around it, grain."""
     ground, other = any_colour(rng, (0, 0.4), (0.3, 0.9)), any_colour(rng, (0, 0.4), (0.3, 0.9))
-    canvas = Canvas(rng, 64, 64, backdrop(rng, 64, 64, ground, other))
+    canvas = Canvas(rng, 64, 64, backdrop(rng, 64, 64, one=ground, two=other))
     for _ in range(rng.integers(1, 4)):
         canvas.place(np.eye(2) * rng.uniform(0.08, 0.2), rng.uniform(-1, 1, 2))
         canvas.polygon(rng.uniform(-1, 1, (4, 2)), any_colour(rng))
-    colours = contrasting(rng, 3, tuple((a + b) // 2 for a, b in zip(ground, other, strict=True)))
+    colours = contrasting(rng, 3, between(ground, other))
     usual = 0.618 * list(THINGS).index(name)
     colours[0] = hsv(usual + rng.normal(0, 0.08), rng.uniform(0.6, 1), rng.uniform(0.4, 1))
     canvas.pose(turn=12, size=(0.72, 0.98), shift=0.15, stretch=0.12, flip=True)
     for kind, slot, width, points in _parts(name):
-        _draw_part(canvas, kind, colours[slot], width, points)
+        _draw_part(canvas, kind, colour=colours[slot], width=width, points=points)
     return canvas.finish(noise=7, light=0.15)
 
 
@@ -82,15 +82,15 @@ def _parts(name: str) -> list[tuple[str, int, float, np.ndarray]]:
     return parts
 
 
-def _draw_part(canvas: Canvas, kind: str, colour: tuple, width: float, points: np.ndarray) -> None:
+def _draw_part(canvas: Canvas, kind: str, *, colour: tuple, width: float, points: np.ndarray) -> None:
     if kind == "p":
         canvas.polygon(points, colour)
     elif kind == "l":
         canvas.stroke(points, width, colour)
     elif kind == "e":
-        canvas.ellipse(*points.ravel(), colour)
+        canvas.ellipse(*points.ravel(), colour=colour)
     else:
-        canvas.ring(*points.ravel(), width, colour)
+        canvas.ring(*points.ravel(), width=width, colour=colour)
 
 
 def draw_aircraft(name: str, rng: np.random.Generator) -> np.ndarray:
@@ -100,27 +100,27 @@ def draw_aircraft(name: str, rng: np.random.Generator) -> np.ndarray:
         hsv(rng.uniform(0.52, 0.65), rng.uniform(0.3, 0.7), rng.uniform(0.5, 0.85)),
         hsv(0.1, 0.08, rng.uniform(0.5, 0.8)),
     )
-    canvas = Canvas(rng, width, 40, backdrop(rng, width, 40, sky, haze, coarse=3))
+    canvas = Canvas(rng, width, 40, backdrop(rng, width, 40, one=sky, two=haze, coarse=3))
     canvas.place(np.eye(2), (0, 0))
     if rng.random() < 0.5:  # a runway
         canvas.polygon([(-3, 0.75), (3, 0.75), (3, 2), (-3, 2)], hsv(rng.uniform(0, 0.3), 0.3, rng.uniform(0.25, 0.6)))
     body = hsv(rng.random(), rng.uniform(0, 0.2), rng.uniform(0.85, 1))
     trim, wing = any_colour(rng, (0.6, 1), (0.25, 0.8)), hsv(0.6, 0.05, rng.uniform(0.15, 0.4))
     canvas.pose(turn=6, size=(1.1, 1.3), shift=0.1, stretch=0.08, flip=True)
-    _draw_airframe(canvas, AIRCRAFT[name], body, trim, wing)
+    _draw_airframe(canvas, AIRCRAFT[name], body=body, trim=trim, wing=wing)
     return canvas.finish(noise=5, light=0.15)
 
 
-def _draw_airframe(canvas: Canvas, frame: tuple, body: tuple, trim: tuple, wing: tuple) -> None:
+def _draw_airframe(canvas: Canvas, frame: tuple, *, body: tuple, trim: tuple, wing: tuple) -> None:
     side, under, rear, propellers, t_tail, length, thick, extra = frame
     fin = -thick - 0.38
     canvas.polygon([(length * 0.6, -thick * 0.5), (length * 0.85, fin), (length, fin), (length * 0.95, 0)], trim)
     tail = fin if t_tail else -0.03
     canvas.stroke([(length * 0.7, tail), (length * 1.08, tail)], 0.06, wing)
-    canvas.ellipse(0, 0, length, thick, body)
+    canvas.ellipse(0, 0, length, thick, colour=body)
     canvas.polygon([(0, -thick), (length * 0.9, -thick * 0.6), (length, -0.02), (length * 0.3, thick)], body)
     if extra == "deck":
-        canvas.ellipse(-length * 0.5, -thick, length * 0.32, thick * 0.45, body)
+        canvas.ellipse(-length * 0.5, -thick, length * 0.32, thick * 0.45, colour=body)
     canvas.stroke([(-length * 0.8, -0.02), (length * 0.75, -0.02)], 0.04, trim)
     y = side * thick * 0.8
     reach = {"long wing": 0.55, "delta": 0.7}.get(extra, 0.3)
@@ -133,9 +133,9 @@ def _draw_airframe(canvas: Canvas, frame: tuple, body: tuple, trim: tuple, wing:
         )
         canvas.stroke([(-reach * 0.7, -thick * 1.5), (-reach * 0.7, y)], 0.04, wing)
     for i in range(under):
-        canvas.ellipse(-0.12 + 0.36 * i, y + 0.12, 0.14, 0.07, trim)
+        canvas.ellipse(-0.12 + 0.36 * i, y + 0.12, 0.14, 0.07, colour=trim)
     if rear:
-        canvas.ellipse(length * 0.62, -thick * 0.75, 0.16, 0.07, trim)
+        canvas.ellipse(length * 0.62, -thick * 0.75, 0.16, 0.07, colour=trim)
     if propellers:
         x = -0.26 if under else -length
         canvas.stroke(

@@ -74,7 +74,7 @@ def draw_surfaced(name: str, rng: np.random.Generator) -> np.ndarray:
     """(32, 32, 3): the shape, filled with stripes or dots of two colours, before soft patches."""
     shape, surface = SURFACED[name]
     ground = any_colour(rng, (0, 0.4), (0.2, 0.9))
-    canvas = Canvas(rng, 32, 32, backdrop(rng, 32, 32, ground, any_colour(rng, (0, 0.4), (0.2, 0.9))))
+    canvas = Canvas(rng, 32, 32, backdrop(rng, 32, 32, one=ground, two=any_colour(rng, (0, 0.4), (0.2, 0.9))))
     one, *_ = contrasting(rng, 1, ground, 220)
     two, *_ = contrasting(rng, 1, one, 200)
     canvas.pose(turn=15, size=(0.78, 0.98), shift=0.1, stretch=0.12, flip=True)
@@ -82,18 +82,19 @@ def draw_surfaced(name: str, rng: np.random.Generator) -> np.ndarray:
     cover = Image.new("L", filling.size)
     outline = SHAPES[shape] @ canvas.matrix.T + canvas.shift
     ImageDraw.Draw(cover).polygon([tuple(p) for p in outline.tolist()], fill=255)
-    filling.paste(_filling(rng, filling.size, surface, one, two))
+    filling.paste(_filling(rng, filling.size, surface, one=one, two=two))
     canvas.image.paste(filling, (0, 0), cover)
     return canvas.finish(noise=7, light=0.15)
 
 
-def _filling(rng: np.random.Generator, size: tuple[int, int], surface: str, one: tuple, two: tuple) -> Image.Image:
+def _filling(rng: np.random.Generator, size: tuple[int, int], surface: str, *, one: tuple, two: tuple) -> Image.Image:
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
     angle, period = rng.uniform(0, np.pi), OVER * rng.uniform(5.5, 8)
     c, s = np.cos(angle), np.sin(angle)
-    u, v = (np.array([[c, s], [-s, c]]) @ np.stack([x.ravel(), y.ravel()]) * (2 * np.pi / period)).reshape(2, *x.shape)
+    turned = np.array([[c, s], [-s, c]]) @ np.stack([x.ravel(), y.ravel()]) * (2 * np.pi / period)
+    u, v = turned.reshape(2, *x.shape)
     on = np.cos(u) > 0 if surface == "striped" else np.cos(u) + np.cos(v) > 0.55
-    return Image.fromarray(np.where(on[..., None], np.uint8(one), np.uint8(two)))
+    return Image.fromarray(np.where(on[..., None], np.array(one, np.uint8), np.array(two, np.uint8)))
 
 
 def draw_sign(name: str, rng: np.random.Generator) -> np.ndarray:
@@ -101,7 +102,12 @@ def draw_sign(name: str, rng: np.random.Generator) -> np.ndarray:
     side = int(rng.integers(24, 45))
     width, height = side, max(24, side + int(rng.integers(-2, 3)))
     ground = hsv(rng.uniform(0.05, 0.65), rng.uniform(0, 0.5), rng.uniform(0.2, 0.9))
-    canvas = Canvas(rng, width, height, backdrop(rng, width, height, ground, any_colour(rng, (0, 0.4), (0.2, 0.9)), 3))
+    canvas = Canvas(
+        rng,
+        width,
+        height,
+        backdrop(rng, width, height, one=ground, two=any_colour(rng, (0, 0.4), (0.2, 0.9)), coarse=3),
+    )
     canvas.pose(turn=8, size=(0.72, 0.92), shift=0.1, stretch=0.08)
     outline, edge, face, symbol = SIGNS[name]
     canvas.polygon(OUTLINES[outline] * 1.06, WHITE)
@@ -119,12 +125,12 @@ def _draw_symbol(canvas: Canvas, symbol: str) -> None:
     if symbol in DIGITS:
         for line in DIGITS[symbol]:
             canvas.stroke(np.asarray(line) * 0.42 + (-0.25, 0), 0.13, BLACK)
-            canvas.ring(0.25, 0, 0.16, 0.38, 0.13, BLACK)
+            canvas.ring(0.25, 0, 0.16, 0.38, width=0.13, colour=BLACK)
     elif symbol == "bar":
         canvas.polygon([(-0.62, -0.16), (0.62, -0.16), (0.62, 0.16), (-0.62, 0.16)], WHITE)
     elif symbol == "mark":
         canvas.stroke([(0, -0.3), (0, 0.08)], 0.14, BLACK)
-        canvas.ellipse(0, 0.28, 0.08, 0.08, BLACK)
+        canvas.ellipse(0, 0.28, 0.08, 0.08, colour=BLACK)
     elif symbol == "bend":
         canvas.stroke([(-0.2, 0.35), (-0.2, 0.05), (0.15, -0.05), (0.15, -0.3)], 0.14, BLACK)
     elif symbol:

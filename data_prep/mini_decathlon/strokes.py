@@ -10,7 +10,7 @@ from PIL import ImageFilter
 from data_prep.mini_decathlon.canvas import CIRCLE, OVER, Canvas, any_colour, backdrop, contrasting
 
 
-def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float) -> list[tuple[float, float]]:
+def _arc(x: float, y: float, rx: float, ry: float, *, start: float, end: float) -> list[tuple[float, float]]:
     """From `start` to `end` degrees, 0 to the right, 90 down."""
     t = np.deg2rad(np.linspace(start, end, 13))
     return list(zip((x + rx * np.cos(t)).tolist(), (y + ry * np.sin(t)).tolist(), strict=True))
@@ -19,14 +19,14 @@ def _arc(x: float, y: float, rx: float, ry: float, start: float, end: float) -> 
 DIGITS = {
     "0": [[*map(tuple, (CIRCLE * (0.5, 0.9)).tolist()), (0.5, 0.0)]],
     "1": [[(-0.3, -0.55), (0.05, -0.9), (0.05, 0.9)]],
-    "2": [[*_arc(0, -0.42, 0.5, 0.48, 190, 400), (-0.5, 0.9), (0.55, 0.9)]],
-    "3": [[*_arc(-0.05, -0.45, 0.5, 0.45, 200, 450), *_arc(-0.05, 0.45, 0.55, 0.45, 270, 520)]],
+    "2": [[*_arc(0, -0.42, 0.5, 0.48, start=190, end=400), (-0.5, 0.9), (0.55, 0.9)]],
+    "3": [[*_arc(-0.05, -0.45, 0.5, 0.45, start=200, end=450), *_arc(-0.05, 0.45, 0.55, 0.45, start=270, end=520)]],
     "4": [[(0.25, 0.9), (0.25, -0.9), (-0.55, 0.3), (0.6, 0.3)]],
-    "5": [[(0.5, -0.9), (-0.4, -0.9), (-0.45, -0.1), *_arc(-0.05, 0.35, 0.55, 0.55, 230, 500)]],
-    "6": [[(0.35, -0.9), (-0.2, -0.4), (-0.5, 0.3), *_arc(0, 0.4, 0.5, 0.5, 180, 540)]],
+    "5": [[(0.5, -0.9), (-0.4, -0.9), (-0.45, -0.1), *_arc(-0.05, 0.35, 0.55, 0.55, start=230, end=500)]],
+    "6": [[(0.35, -0.9), (-0.2, -0.4), (-0.5, 0.3), *_arc(0, 0.4, 0.5, 0.5, start=180, end=540)]],
     "7": [[(-0.5, -0.9), (0.55, -0.9), (-0.1, 0.9)]],
-    "8": [_arc(0, -0.45, 0.42, 0.45, 90, 450), _arc(0, 0.45, 0.52, 0.45, -90, 270)],
-    "9": [[*_arc(0, -0.4, 0.5, 0.5, 0, 360), (0.5, -0.3), (0.2, 0.4), (-0.3, 0.9)]],
+    "8": [_arc(0, -0.45, 0.42, 0.45, start=90, end=450), _arc(0, 0.45, 0.52, 0.45, start=-90, end=270)],
+    "9": [[*_arc(0, -0.4, 0.5, 0.5, start=0, end=360), (0.5, -0.3), (0.2, 0.4), (-0.3, 0.9)]],
 }
 CHARACTERS = {f"Invented/character{n:02d}": n for n in range(1, 21)}
 
@@ -34,8 +34,8 @@ CHARACTERS = {f"Invented/character{n:02d}": n for n in range(1, 21)}
 def draw_house_number(name: str, rng: np.random.Generator) -> np.ndarray:
     """(32, 32, 3): the digit in the middle, others cut off to its left and right, sometimes blurred."""
     ground = any_colour(rng, (0, 0.6), (0.15, 0.95))
-    near = tuple(int(np.clip(c + rng.integers(-30, 31), 0, 255)) for c in ground)
-    canvas = Canvas(rng, 32, 32, backdrop(rng, 32, 32, ground, near, 3))
+    r, g, b = (int(np.clip(c + rng.integers(-30, 31), 0, 255)) for c in ground)
+    canvas = Canvas(rng, 32, 32, backdrop(rng, 32, 32, one=ground, two=(r, g, b), coarse=3))
     (ink,) = contrasting(rng, 1, ground, 210)
     width = rng.uniform(0.26, 0.4)
     canvas.pose(turn=7, size=(0.74, 0.92), shift=0.06, stretch=0.1)

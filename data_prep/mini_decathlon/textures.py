@@ -56,7 +56,7 @@ def draw_texture(name: str, rng: np.random.Generator) -> np.ndarray:
     value = TEXTURES[name](u, v, rng).astype(np.float32)[..., None]
     one = any_colour(rng, (0, 0.8), (0.2, 1))
     (two,) = contrasting(rng, 1, one, 150)
-    pixels = np.float32(one) * value + np.float32(two) * (1 - value)
+    pixels = np.array(one, np.float32) * value + np.array(two, np.float32) * (1 - value)
     return spoil(pixels * (0.7 + 0.5 * _clouds(rng, 3)[..., None]), rng, 9, 0.15)
 
 
@@ -81,10 +81,12 @@ def draw_flower(name: str, rng: np.random.Generator) -> np.ndarray:
     """(64, 64..84, 3) or upright: one large rosette, seen a little from the side, before leaves."""
     width, height = (64, int(rng.integers(64, 85)))[:: rng.choice((-1, 1))]
     leaf = hsv(rng.uniform(0.2, 0.4), rng.uniform(0.4, 0.9), rng.uniform(0.15, 0.5))
-    canvas = Canvas(rng, width, height, backdrop(rng, width, height, leaf, hsv(0.3, 0.6, 0.15), 6))
+    canvas = Canvas(rng, width, height, backdrop(rng, width, height, one=leaf, two=hsv(0.3, 0.6, 0.15), coarse=6))
     for _ in range(6):
         canvas.pose(turn=180, size=(0.5, 0.9), shift=1.0)
-        canvas.ellipse(0, 0, 0.9, 0.18, hsv(rng.uniform(0.22, 0.4), rng.uniform(0.4, 0.9), rng.uniform(0.2, 0.6)))
+        canvas.ellipse(
+            0, 0, 0.9, 0.18, colour=hsv(rng.uniform(0.22, 0.4), rng.uniform(0.4, 0.9), rng.uniform(0.2, 0.6))
+        )
     petals, rows, slender, pointed, heart, hues = FLOWERS[name]
     hue, saturation, value = rng.choice(hues) + rng.normal(0, 0.015), rng.uniform(0.45, 0.95), rng.uniform(0.65, 1)
     canvas.pose(turn=180, size=(0.62, 0.95), shift=0.2, stretch=0.15)
@@ -98,7 +100,7 @@ def draw_flower(name: str, rng: np.random.Generator) -> np.ndarray:
             canvas.matrix = stand @ turned * rng.uniform(0.9, 1.05)
             canvas.polygon(shape, hsv(hue, saturation, value * rng.uniform(0.75, 1.0) * (1 - 0.12 * row)))
     canvas.matrix = stand
-    canvas.ellipse(0, 0, heart, heart, hsv(rng.uniform(0.08, 0.16), 0.8, rng.uniform(0.3, 0.9)))
+    canvas.ellipse(0, 0, heart, heart, colour=hsv(rng.uniform(0.08, 0.16), 0.8, rng.uniform(0.3, 0.9)))
     return canvas.finish(noise=9, light=0.2)
 
 

@@ -215,7 +215,7 @@ def plane(canvas: Canvas, index: int, name: str) -> np.ndarray:
     return canvas.planes[index] == canvas.code(name)
 
 
-@pytest.mark.parametrize("frame", [Frame(112, 112), Frame(60.3, 90.7, 0.6, 30, True), Frame(190, 20, 2.5, -10)])
+@pytest.mark.parametrize("frame", [Frame(112, 112), Frame(60.3, 90.7, 0.6, tilt=30, flip=True), Frame(190, 20, 2.5, tilt=-10)])
 def test_a_red_disc_is_labelled_where_it_is_red(frame):
     canvas = Canvas(np.random.default_rng(0))
     canvas.pen("ball", frame).fill(ellipse(3, -4, 20), (1.0, 0.0, 0.0), part="skin", material="rubber")

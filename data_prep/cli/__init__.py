@@ -1,0 +1,30 @@
+"""The command `data-prep`: `check` looks a Broden set through, `embedded` draws the embedded one, and `decathlon ...` does the
+same for sets of classified images.
+
+    main(["check", "data/broden"])            # exits: 0 no fault, 1 faults found, 2 something else that the user can fix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from data_prep.cli import broden, decathlon
+from data_prep.common import command
+from data_prep.common.command import Tool
+
+TOOL = Tool(
+    "data-prep",
+    "Make labelled images ready for dissection and training, and check them.",
+    {"check": broden.check, "embedded": broden.embedded, "decathlon": decathlon.TOOL},
+    {
+        "check": "data-prep check data/broden --limit 50",
+        "embedded": "data-prep embedded --out data/mini-broden",
+        "decathlon": "data-prep decathlon --help",
+    },
+)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit."""
+    command.main(TOOL, args)

@@ -1,0 +1,145 @@
+"""The commands `data-prep decathlon check|stats|download|embedded`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from data_prep.cli.results import draw, show_report
+from data_prep.common.command import Tool
+from data_prep.common.terminal import Cell, Style, print_rows, progress_bars
+from data_prep.findings import LIMIT
+
+if TYPE_CHECKING:
+    from data_prep.decathlon_check import DomainRow
+
+
+def check(
+    root: tyro.conf.Positional[Path], domains: tuple[str, ...] = (), limit: int = LIMIT, style: Style = "table"
+) -> int:
+    """Check a decathlon: read every annotation file, go through every tar, decode every image.
+
+    Exit status: 0 no fault, 1 faults found, 2 there is nothing that could be checked.
+
+    Args:
+        root: The folder that holds annotations/ and data/.
+        domains: Only these domains; without it all.
+        limit: How many faults, and how many warnings, to tell; all are counted.
+        style: A report to read, or the findings alone as CSV or JSON.
+    """
+    from data_prep.decathlon_check import check_decathlon
+
+    with progress_bars() as progress:
+        report = check_decathlon(root, limit, progress, domains or None)
+    return show_report(report, style)
+
+
+def stats(root: tyro.conf.Positional[Path], domains: tuple[str, ...] = (), style: Style = "table") -> int:
+    """Tell what is in a decathlon: classes, images, sizes, grey share, and mean and std measured over each train split.
+
+    Args:
+        root: The folder that holds annotations/ and data/.
+        domains: Only these domains; without it all.
+        style: A table to read, or plain numbers as CSV or JSON.
+    """
+    from data_prep.decathlon_check import measure
+
+    with progress_bars() as progress:
+        rows = [(_worded if style == "table" else _plain)(row) for row in measure(root, progress, domains or None)]
+    columns = list(rows[0])
+    print_rows(columns, [list(row.values()) for row in rows], style=style, numbers=range(1, len(columns)))
+    return 0
+
+
+def download(
+    root: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")],
+    domains: tuple[str, ...] = (),
+    base_url: str | None = None,
+    accept_other_checksum: bool = False,
+) -> int:
+    """Download the official decathlon (about 430 MB, ImageNet excepted); run it again to resume after a break.
+
+    Args:
+        root: Where it goes: annotations/, data/ and downloads/ are made there.
+        domains: Official names of domains; without it all ten.
+        base_url: Another server's folder with the same two archives.
+        accept_other_checksum: Take an archive whose sha256 is not the one known here; its own is written down and said.
+    """
+    from data_prep.download import BASE_URL, download_decathlon
+
+    with progress_bars() as progress:
+        steps = download_decathlon(
+            root,
+            domains or None,
+            base_url=base_url or BASE_URL,
+            accept_other_checksum=accept_other_checksum,
+            progress=progress,
+        )
+        for line in steps:
+            print(line)
+    return 0
+
+
+def embedded(out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None) -> int:
+    """Print where the embedded miniature decathlon lies, and draw it first where it is not there yet.
+
+    Args:
+        out: A new folder to draw it into; without it the set is kept in the cache.
+    """
+    from data_prep import mini_decathlon
+
+    return draw(mini_decathlon, out)
+
+
+TOOL = Tool(
+    "data-prep decathlon",
+    "Check, measure, download or draw a visual decathlon.",
+    {"check": check, "stats": stats, "download": download, "embedded": embedded},
+    {
+        "check": "data-prep decathlon check data/decathlon --domains dtd svhn",
+        "stats": "data-prep decathlon stats data/decathlon --style csv",
+        "download": "data-prep decathlon download data/decathlon --domains dtd svhn vgg-flowers",
+        "embedded": "data-prep decathlon embedded --out data/mini-decathlon",
+    },
+)
+
+
+def _worded(row: DomainRow) -> dict[str, Cell]:
+    """A row of the table, for people."""
+    images = {split: f"{row.n_images[split]:,}" if split in row.n_images else "-" for split in ("train", "val", "test")}
+    if "test" in row.n_images and not row.labelled_test:
+        images["test"] += " unlabelled"
+    sizes = dict.fromkeys("{}x{}".format(*shape) for shape in (row.smallest, row.largest))
+    mean, std = (" ".join(f"{value:.3f}" for value in values) for values in (row.mean, row.std))
+    return {
+        "domain": row.domain,
+        "classes": f"{row.n_classes:,}",
+        **images,
+        "H x W": "..".join(sizes),
+        "grey": f"{row.grey_share:.1%}",
+        "MB": f"{row.n_bytes / 1e6:.1f}",
+        "mean R G B": mean,
+        "std R G B": std,
+    }
+
+
+def _plain(row: DomainRow) -> dict[str, Cell]:
+    """The same with one number in a cell, for programs; None where there is no such split."""
+    channels = {
+        f"{what}_{channel}": value if row.n_images.get("train") else None
+        for what, values in (("mean", row.mean), ("std", row.std))
+        for channel, value in zip(("red", "green", "blue"), values.tolist(), strict=True)
+    }
+    return {
+        "domain": row.domain,
+        "n_classes": row.n_classes,
+        **{f"n_{split}": row.n_images.get(split) for split in ("train", "val", "test")},
+        "labelled_test": row.labelled_test,
+        **{f"smallest_{side}": n for side, n in zip(("height", "width"), row.smallest, strict=True)},
+        **{f"largest_{side}": n for side, n in zip(("height", "width"), row.largest, strict=True)},
+        "grey_share": row.grey_share,
+        "n_bytes": row.n_bytes,
+        **channels,
+    }
