@@ -52,7 +52,13 @@ class _LookUp(nn.Module):
 
 def look_up_network(layers: Mapping[str, np.ndarray]) -> Network:
     """layers: module name -> (N, U, h, w) float32."""
-    return Network("looked-up", "", _LookUp(layers), (4, 4), (0.0,) * 3, (1 / 255,) * 3)
+    return Network(
+        name="looked-up",
+        model=_LookUp(layers),
+        input_size=(4, 4),
+        mean=(0.0, 0.0, 0.0),
+        std=(1 / 255, 1 / 255, 1 / 255),
+    )
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def found():
     root = mini_broden.ensure()
     data = open_broden(root)
     model = separable_resnet26(10, width=16, seed=0)
-    network = Network("separable", "", model, (72, 72), trained=False)
+    network = Network(name="separable", model=model, input_size=(72, 72), trained=False)
     layers = select_layers(list_layers(model, network.input_size), ["18", "20", "22"], ["depthwise", "pointwise"])
     maps = collected(network, layers, data, BATCH_SIZE)
     return data, network, layers, brute_force.brute_force(maps, brute_force.read_broden(root), skip=True)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from data_prep.broden import open_broden
 from dissect.layers import Layer, list_layers, select_layers
-from dissect.models import ModelError, Network, load_network
+from dissect.models import Network, load_network
+from dissect.weights import ModelError
 
 BATCH_SIZE = 8
 """Of the engine and of the plain forward pass alike: a convolution library may round differently for another one."""

@@ -68,7 +68,7 @@ def test_rotations_are_uniform() -> None:
 
 
 def layer_named(module: str, n_units: int) -> Layer:
-    return Layer(module, "conv", "1", (n_units, 3, 5), 1, "")
+    return Layer(module=module, operator="conv", label="1", shape=(n_units, 3, 5), fires=1, output="")
 
 
 def test_rotated_maps_are_weighted_sums_of_maps() -> None:
@@ -209,9 +209,7 @@ def test_seeds_out_of_range(seed: object) -> None:
 
 
 def test_the_command_refuses_a_seed(refused, dissect) -> None:
-    assert refused("--layers", 1, "--rotate", -1).startswith(
-        "The seed of the rotation is -1; it must be a whole number"
-    )
+    assert refused("--layers", 1, "--rotate", -1).startswith("--rotate is -1; it must be a whole number")
     assert "Error parsing --rotate" in sentence(dissect("run", "--rotate", "left"))
 
 
@@ -239,7 +237,7 @@ def test_a_folder_from_before_there_were_rotations(run, dissect, out: Path) -> N
     assert "was already finished with these settings" in run("--layers", 1).out
 
 
-def test_the_page_says_that_the_basis_is_rotated(nets: str, tiny_broden: Path, out: Path, tmp_path: Path) -> None:
+def test_the_page_says_that_the_units_are_rotated(nets: str, tiny_broden: Path, out: Path, tmp_path: Path) -> None:
     pages = {}
     for name, args in {"plain": [], "turned": ["--rotate", "5"]}.items():
         with pytest.raises(SystemExit) as ended:
