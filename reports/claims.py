@@ -1,17 +1,17 @@
 """What Guo et al. 2019 say of depthwise and pointwise units, held against a run.
 
-    for verdict in verdicts(open_run(path)):
-        print(verdict.network, verdict.claim, verdict.verdict, verdict.measured)
-    table = count_table(open_run(path))       # a pandas table: one row a network, layer and operator
+    for finding in verdicts(run):
+        print(finding.network, CLAIMS[finding.claim], finding.verdict, finding.measured)
+    table = count_table(run)       # a pandas table: one row for each network, layer and operator
 
 The paper reads three things off its Figures 5 and 6 (layers 18, 20 and 22 of networks trained on ImageNet and CIFAR-100).
 Each becomes a number here, with one rule for all:
 
-    claim holds        the 95 % interval lies wholly on the claim's side, in every layer that the claim speaks of
+    holds              the 95 % interval lies wholly on the claim's side, in every layer that the claim is about
     contradicted       the interval lies wholly on the other side in one of those layers
     not settled        anything else
 
-A run needs folds (`dissect run --folds 10`) for its intervals; see `reports.intervals` for what they cover.
+A run needs folds (`Settings(folds=10)`) for its intervals; see `reports.intervals` for what they cover.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import pandas as pd
 
 from dissect.run_store import Run, RunFolderError
-from reports.intervals import Interval, expected_attributes, jackknife
+from reports.intervals import Interval, Statistic, expected_attributes, jackknife
 from reports.summary import SEPARABLE, Population, populations
 
 Verdict = Literal["holds", "contradicted", "not settled"]
@@ -37,15 +38,18 @@ CLAIMS = {
     "textures": "Pointwise units detect textures only.",
     "none": "Pointwise units of the first of the layers detect nothing.",
 }
-"""The paper's claims in its order, and two fair forms of the first: its pointwise layer 18 has twice the units of the
-depthwise one, and the sum over layers is known better than any of its terms."""
+"""The paper's claims in its order, and two fairer forms of the first: the paper's pointwise layer 18 has twice as many units
+as the depthwise one, and the sum over layers is known better than any of its terms."""
 
 PARTS = ("object", "part")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim held against one network of a run. measured: the numbers, layer by layer, for the reader."""
+    """One claim held against one network of a run.
+
+    claim: a key of `CLAIMS`. measured: the numbers with their intervals, layer by layer, as text for the reader.
+    """
 
     network: str
     claim: str
@@ -54,7 +58,10 @@ class Finding:
 
 
 def verdicts(run: Run) -> list[Finding]:
-    """Every claim for every network of the run that has depthwise and pointwise units."""
+    """Every claim for every network of the run that has depthwise and pointwise units.
+
+    Raises `RunFolderError` for a run without folds, as there are no intervals then.
+    """
     found = []
     replicates = _replicates(run)
     for network in dict.fromkeys(p.network for p in populations(run)):
@@ -77,15 +84,16 @@ def count_table(run: Run) -> pd.DataFrame:
     rows = []
     for p in pops:
         n_equal = min(q.n_units for q in _pair(pops, p.layer, p.network) or [p])
-        row = {
+        row: dict[str, object] = {
             "data": run.info["data"]["name"], "network": p.network, "layer": p.layer, "operator": p.operator,
             "units": p.n_units, "dead": p.n_dead, "n_equal": n_equal,
         }  # fmt: skip
-        for name, statistic in {
+        statistics: dict[str, Statistic] = {
             "detectors": n_detectors,
             "unique": n_attributes,
-            "unique_equal": lambda units, n=n_equal: attributes_among(units, n),
-        }.items():
+            "unique_equal": partial(attributes_among, n_drawn=n_equal),
+        }
+        for name, statistic in statistics.items():
             row[name] = statistic(p.units)
             if replicates is not None:
                 interval = jackknife(p.units, _of(p, replicates), statistic)
@@ -99,15 +107,16 @@ def count_intervals(run: Run, pops: Iterable[Population]) -> dict[tuple[str, str
     """Intervals of detectors and of unique detectors by (network, layer, operator); none for a run without folds."""
     if run.replicates is None:
         return {}
-    return {
-        (p.network, p.layer, p.operator): tuple(
-            jackknife(p.units, _of(p, run.replicates), statistic) for statistic in (n_detectors, n_attributes)
-        )
-        for p in pops
-    }
+    intervals = {}
+    for p in pops:
+        replicates = _of(p, run.replicates)
+        detectors, unique = (jackknife(p.units, replicates, count) for count in (n_detectors, n_attributes))
+        intervals[p.network, p.layer, p.operator] = (detectors, unique)
+    return intervals
 
 
 def n_detectors(units: pd.DataFrame) -> int:
+    """How many of the units detect a concept."""
     return int(units["detector"].sum())
 
 
@@ -133,14 +142,14 @@ def _detectors_per_concept(units: pd.DataFrame) -> Counter[tuple[str, str]]:
 
 
 class _Judge:
-    """The claims, each a method, about the units of one network."""
+    """The claims about the units of one network, a method each."""
 
     def __init__(self, pops: list[Population], replicates: pd.DataFrame, layers: list[str]) -> None:
         self.pops, self.replicates, self.layers = pops, replicates, layers
 
     def __call__(self, claim: str) -> tuple[Verdict, str]:
         return {
-            "more": lambda: self._more(self.layers, lambda units, n: n_attributes(units)),
+            "more": lambda: self._more(self.layers, lambda units, n_drawn: n_attributes(units)),
             "more-equal": lambda: self._more(self.layers, attributes_among),
             "more-together": self._more_together,
             "parts": self._parts,
@@ -153,7 +162,7 @@ class _Judge:
         for layer in layers:
             pair = _pair(self.pops, layer)
             n = min(p.n_units for p in pair)
-            intervals.append(self._interval(pair, lambda units, n=n: _more_by(units, n, count)))
+            intervals.append(self._interval(pair, partial(_more_by, n=n, count=count)))
         measured = (f"{layer}: {_signed(interval)}" for layer, interval in zip(layers, intervals, strict=True))
         return _side(intervals), "; ".join(measured)
 
@@ -198,7 +207,7 @@ class _Judge:
 
 
 def _more_by(units: pd.DataFrame, n: int, count: Callable[[pd.DataFrame, int], float]) -> float:
-    """How much more the depthwise units of a layer count than the pointwise ones."""
+    """By how much the count of a layer's depthwise units is above that of its pointwise units."""
     depthwise, pointwise = (units[units["operator"] == operator] for operator in SEPARABLE)
     return count(depthwise, n) - count(pointwise, n)
 
@@ -222,7 +231,7 @@ def _of(population: Population, replicates: pd.DataFrame) -> pd.DataFrame:
 
 def _replicates(run: Run) -> pd.DataFrame:
     if run.replicates is None:
-        raise RunFolderError(f"{run.path} has no folds, so no intervals: dissect again with --folds 10.")
+        raise RunFolderError(f"{run.path} has no folds, so no intervals: dissect again with `folds` 10.")
     return run.replicates
 
 

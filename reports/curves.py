@@ -1,7 +1,7 @@
-"""A number of every layer, from the first to the last: one line an operator, one panel a network.
+"""Curves over all layers, from the first to the last: one line for each operator, one panel for each network.
 
     with figure_style():
-        figure = layer_curves({"ImageNet": populations(run)}, "attributes")
+        figure = layer_curves({"ImageNet": populations(run)}, "share")
 
 Where Figure 6 has bars for three layers, this has lines for all; layers must be numbered.
 """
@@ -15,15 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures import AXIS_LABEL, Measure, measure_of
-from reports.style import GRID, PAGE_WIDTH, fit_text, new_figure, operator_colours
+from data_prep.common.errors import UserError
+from reports.bars import AXIS_LABEL, Measure, measure_of
+from reports.style import GRID, PAGE_WIDTH, fit_text, operator_colours, panel_grid
 from reports.summary import Population
 
 MARKERS = {"depthwise": "o", "pointwise": "s"}
 
 
 def curve(axis: Axes, pops: Sequence[Population], measure: Measure, colours: Mapping[str, str]) -> Axes:
-    """One line an operator over the numbers of its layers. Returns the axis."""
+    """One line for each operator over the numbers of its layers. Returns the axis."""
     for operator, colour in colours.items():
         members = sorted((p for p in pops if p.operator == operator), key=lambda p: int(p.layer))
         numbers, values = [int(p.layer) for p in members], [measure_of(p, measure) for p in members]
@@ -36,14 +37,19 @@ def curve(axis: Axes, pops: Sequence[Population], measure: Measure, colours: Map
 
 
 def layer_curves(panels: Mapping[str, Sequence[Population]], measure: Measure = "attributes") -> Figure:
-    """Panels of one scale (title to populations), two a row; `measure` says what is drawn."""
-    rows = -(-len(panels) // 2)
-    figure = new_figure(PAGE_WIDTH, 0.35 + 1.75 * rows)
-    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
+    """Panels of one scale, two in each row. panels: title to populations, whose layers are numbers. measure: what is drawn.
+
+    Raises `UserError` where there is no panel, or a layer that is no number.
+    """
+    unnumbered = [p.layer for pops in panels.values() for p in pops if not p.layer.isdigit()]
+    if unnumbered or not panels:
+        found = f"has the layer {unnumbered[0]!r}" if unnumbered else "is empty"
+        raise UserError(f"`panels` {found}; a curve needs numbered layers of at least one network.")
+    height = 0.35 + 1.75 * -(-len(panels) // 2)
+    figure, axes = panel_grid(len(panels), columns=2, width=PAGE_WIDTH, height=height, share_axes=True)
     colours = operator_colours(p.operator for pops in panels.values() for p in pops)
-    axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey=True).ravel()
     top = max(measure_of(p, measure) for pops in panels.values() for p in pops)
-    for k, (axis, (title, pops)) in enumerate(zip(axes, panels.items(), strict=False)):
+    for k, (axis, (title, pops)) in enumerate(zip(axes, panels.items(), strict=True)):
         curve(axis, pops, measure, colours).set_title(fit_text(title, PAGE_WIDTH / 2 - 0.5, 8, "bold"))
         axis.set_ylim(0, top * 1.08 if top else 1)
         if k % 2 == 0:
@@ -51,8 +57,6 @@ def layer_curves(panels: Mapping[str, Sequence[Population]], measure: Measure = 
         if k >= len(panels) - 2:
             axis.set_xlabel("layer")
             axis.tick_params(labelbottom=True)
-    for axis in axes[len(panels) :]:
-        axis.remove()
     handles = [
         Line2D([], [], color=colour, marker=MARKERS.get(name, "^"), markersize=3, linewidth=1.1, label=name)
         for name, colour in colours.items()

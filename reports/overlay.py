@@ -1,7 +1,7 @@
 """A unit's mask drawn on an image, and small images for pages.
 
     image = read_image(path, 160)             # (h, w, 3) uint8, longest side 160 at most; None where it cannot be read
-    tile = masked_tile(image, mask, 160)      # (160, 160, 3), the mask drawn
+    tile = masked_tile(image, mask, 160)      # (160, 160, 3) uint8, the mask drawn
 
 A mask covers the whole image whatever its own size: it is stretched to the image. Numpy and Pillow only.
 """
@@ -56,7 +56,11 @@ def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def outline(mask: np.ndarray, width: int = 2) -> np.ndarray:
-    """The pixels outside `mask` within `width` of it, (H, W) bool."""
+    """The pixels outside `mask` within `width` of it, (H, W) bool.
+
+    >>> outline(np.array([[0, 1, 0, 0]], bool), width=1).astype(int)
+    array([[1, 0, 1, 0]])
+    """
     grown = mask
     for _ in range(width):
         p = np.pad(grown, 1)
@@ -96,7 +100,7 @@ def strip(tiles: list[np.ndarray]) -> np.ndarray:
 
 
 def grey_placeholder(side: int) -> np.ndarray:
-    """What stands for an image that is no longer there: a grey square with a cross, (side, side, 3) uint8."""
+    """What is shown in place of an image that is no longer there: a grey square with a cross, (side, side, 3) uint8."""
     tile = np.full((side, side, 3), 205, np.uint8)
     across = np.abs(np.subtract.outer(np.arange(side), np.arange(side))) <= max(1, side // 100)
     tile[across | across[:, ::-1]] = 170

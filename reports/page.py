@@ -1,9 +1,9 @@
 """One page that shows a finished run, complete in itself: `report.html`, with `figures/` beside it.
 
-    path = write_report(Path("runs/embedded"))    # runs/embedded/report.html
+    path = write_report("runs/embedded")      # runs/embedded/report.html
 
 The page holds its images, style and script; it loads nothing from elsewhere and opens from a file. Every name is
-escaped, in HTML and in the script's data, and the page's own policy lets only its own script run.
+escaped, in HTML and in the script's data, and the page's content policy lets only its own script run.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,54 +25,67 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from data_prep.common.files import atomic_write
+from data_prep.common.terminal import Progress, silent
 from dissect.run_store import Run, open_run
 from reports.claims import count_intervals
-from reports.figure5 import figure5
-from reports.figures import detector_figures, figure6
+from reports.figures import FIGURES, ReportFigure, Subject
 from reports.pictures import Pictures
 from reports.style import category_colours, figure_style, one_line, render, write_figure
 from reports.summary import Population, categories_of, network_title, populations
 from reports.unit_browser import browser_table
 
-Progress = Callable[[str, int, int], None]
-"""`progress(what, done, total)`: called as the report is made."""
-
 _TEMPLATES = Path(__file__).parent / "templates"
 _LARGEST_SVG = 400_000
 _TABLES = {
-    "units.csv": "one row a unit: threshold, label, IoU, counts",
+    "units.csv": "one row for each unit: threshold, label, IoU, counts",
     "unit_category.csv": "the best concept of each unit in each category",
-    "concepts.csv": "one row a concept: images and pixels that carry it",
+    "concepts.csv": "one row for each concept: the images and pixels that have it",
     "images.csv": "the images used",
-    "replicates.csv": "what each unit would detect without each fold of the images",
+    "replicates.csv": "what each unit would detect if one fold of the images were left out",
     "run.json": "settings, versions, hashes, notes",
 }
 
 
 @dataclass(frozen=True)
-class PageFigure:
-    """A figure of the page: the address of its picture in the page, and where its files lie beside it."""
+class Sheet:
+    """A drawn figure, or one of its sheets.
+
+    source: the picture itself, as an address in the page. files: where its PNG and SVG lie beside the page, without their
+    endings. width: CSS pixels at which it is meant to be seen.
+    """
 
     source: str
-    stem: str
-    width: int  # CSS pixels at which it is meant to be seen
+    files: str
+    width: int
 
 
-def write_report(run_folder: str | Path, progress: Progress | None = None) -> Path:
-    """Write `report.html` and `figures/*.png`, `*.svg` into a finished run folder; returns the page's path.
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that shows figures: those of one heading, each with its sheets."""
 
-    Needs no network, model or torch. Images that have gone since the run become grey squares and are counted on the
-    page. Raises `RunFolderError` where the folder is not a finished run.
+    id: str
+    heading: str
+    figures: list[tuple[ReportFigure, list[Sheet]]]
+
+
+def write_report(
+    run_folder: str | Path, progress: Progress = silent, figures: Sequence[ReportFigure] = FIGURES
+) -> Path:
+    """Write `report.html` and `figures/*.png`, `*.svg` into a finished run folder; returns the path of the page.
+
+    figures: those of the page; `(*reports.figures.FIGURES, mine)` adds one. Needs no network, model or torch. Images that
+    are no longer there become grey squares and are counted on the page. Raises `RunFolderError` where the folder is not a
+    finished run.
     """
-    progress = progress or (lambda what, done, total: None)
     run = open_run(run_folder)
     pops = populations(run)
     categories = categories_of(run, pops)
     pictures = Pictures(run)
-    figures = _write_figures(run, pops, categories, pictures, progress)
-    table = browser_table(run, pops, pictures, categories, partial(progress, "thumbnails"))
-    table["colours"] = category_colours(categories)
-    html = _fill(run, pops, categories, pictures, figures, table)
+    colours = category_colours(categories)
+    sections = _write_figures(run, _subject(run, pops, colours, pictures), figures, progress)
+    table = browser_table(run, pops, pictures, categories, done=partial(progress, "thumbnails"))
+    table["colours"] = colours
+    html = _fill(run, pops, categories, pictures=pictures, sections=sections, table=table)
     path = run.path / "report.html"
     with atomic_write(path) as file:
         file.write(html.encode("utf-8", "replace"))
@@ -79,33 +93,33 @@ def write_report(run_folder: str | Path, progress: Progress | None = None) -> Pa
     return path
 
 
-def _write_figures(
-    run: Run, pops: Sequence[Population], categories: Sequence[str], pictures: Pictures, progress: Progress
-) -> dict[str, list[PageFigure]]:
-    """Draw and write every figure; what the page needs of them, by kind. No population, no figure."""
-    colours = category_colours(categories)
+def _subject(run: Run, pops: Sequence[Population], colours: Mapping[str, str], pictures: Pictures) -> Subject:
     networks = {network_title(n): [p for p in pops if p.network == str(n["name"])] for n in run.networks}
-    networks = {title: members for title, members in networks.items() if members}
-    if not networks:
-        return {}
+    return Subject({title: members for title, members in networks.items() if members}, colours, pictures)
+
+
+def _write_figures(run: Run, subject: Subject, figures: Sequence[ReportFigure], progress: Progress) -> list[Section]:
+    """Draw and write every figure; what the page shows of them. No population, no figure."""
+    if not subject.networks:
+        return []
     with figure_style():
-        kinds: dict[str, list[Figure]] = {
-            "figure5": figure5(networks, pictures.strip, colours, pictures.n_strongest),
-            "figure6": [figure6(networks, "attributes")],
-            "figure6-share": [figure6(networks, "share")],
-            "detectors": [f for title, members in networks.items() for f in detector_figures(title, members, colours)],
-        }
-        total = sum(map(len, kinds.values()))
-        made: dict[str, list[PageFigure]] = {}
-        for kind, figures in kinds.items():
-            for k, figure in enumerate(figures):
-                stem = kind if k == 0 else f"{kind}-{k + 1}"
-                made.setdefault(kind, []).append(_page_figure(run.path / "figures" / stem, figure, kind == "figure5"))
-                progress("figures", sum(map(len, made.values())), total)
-    return made
+        drawn = [(figure, figure.draw(subject)) for figure in figures]
+        n_sheets, n_written = sum(len(sheets) for _, sheets in drawn), 0
+        sections = []
+        for heading, group in groupby(drawn, lambda pair: pair[0].heading):
+            written: list[tuple[ReportFigure, list[Sheet]]] = []
+            for figure, sheets in group:
+                written.append((figure, []))
+                for k, sheet in enumerate(sheets):
+                    stem = figure.stem if k == 0 else f"{figure.stem}-{k + 1}"
+                    written[-1][1].append(_write_sheet(run.path / "figures" / stem, sheet, figure.photographs))
+                    n_written += 1
+                    progress("figures", n_written, n_sheets)
+            sections.append(Section(written[0][0].stem, heading, written))
+    return sections
 
 
-def _page_figure(stem: Path, figure: Figure, photographs: bool) -> PageFigure:
+def _write_sheet(stem: Path, figure: Figure, photographs: bool) -> Sheet:
     """Write the figure; in the page, photographs go as JPEG and drawings as SVG, or as PNG where that is smaller."""
     files = write_figure(figure, stem)
     if photographs:
@@ -115,15 +129,16 @@ def _page_figure(stem: Path, figure: Figure, photographs: bool) -> PageFigure:
     else:
         content, kind = files["png"], "png"
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    return PageFigure(source, f"figures/{stem.name}", round(figure.get_figwidth() * 134))
+    return Sheet(source, f"figures/{stem.name}", round(figure.get_figwidth() * 134))
 
 
 def _fill(
     run: Run,
     pops: Sequence[Population],
     categories: Sequence[str],
+    *,
     pictures: Pictures,
-    figures: Mapping[str, Sequence[PageFigure]],
+    sections: Sequence[Section],
     table: Mapping[str, Any],
 ) -> str:
     environment = Environment(
@@ -147,7 +162,8 @@ def _fill(
         intervals=count_intervals(run, pops),
         categories=categories,
         colours=table["colours"],
-        figures=figures,
+        sections=sections,
+        iou_cut=info.get("settings", {}).get("iou_cut", "the cut"),
         n_images=len(run.images),
         n_concepts=len(run.concepts),
         n_missing=len(pictures.missing),
@@ -165,7 +181,7 @@ def _fill(
 
 
 def _settings_line(settings: Mapping[str, Any]) -> str:
-    """Every setting as `name value`, in one line; where none was chosen, all are meant. No rotation and no folds go unsaid."""
+    """Every setting as `name value`, in one line; "all" where none was chosen. Rotation and folds only where there are any."""
     stated = {key: value for key, value in settings.items() if (key, value) not in (("rotate", None), ("folds", 1))}
     return " · ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in stated.items())
 

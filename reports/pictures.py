@@ -1,8 +1,8 @@
 """The images and masks of a run, for figures and for the page.
 
     pictures = Pictures(run)
-    pictures.strip(population, position, 3)       # a unit's three strongest images with masks, side by side
-    pictures.missing                              # names of images that could not be read so far
+    strip = pictures.strip(population, position, 3)   # a unit's three strongest images with masks, side by side
+    pictures.missing                                  # names of the images that could not be read so far
 
 An image that has gone since the run becomes a grey square: a report is made all the same, and says so.
 """
@@ -29,13 +29,13 @@ TILE = 224
 
 
 class Pictures:
-    """Reads a run's images by their position in `images.csv`; remembers which could not be read."""
+    """Reads the images of a run by their position in `images.csv`, and remembers which could not be read."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self.names: list[str] = [str(name) for name in run.images["name"]]
         self.missing: set[str] = set()
-        self.strongest: Callable[[str], StrongestMasks] = cache(run.strongest)
+        self.strongest: Callable[[str], StrongestMasks] = cache(run.strongest_masks)
 
     @property
     def n_strongest(self) -> int:
@@ -80,9 +80,12 @@ class Pictures:
 def encode_mask(mask: np.ndarray) -> str:
     """A mask as base64 text for the page: a byte each for width and height, then the lengths of its runs.
 
-    mask: (H, W) bool, reduced to `MASK_SIDE` where larger. Runs go along the rows, the first is outside, outside and
-    inside alternate, the last is left out. A length below 128 is one byte; else low 7 bits with the top bit set, then
-    the rest (below 2^14, as 80 * 80 is).
+    mask: (H, W) bool, reduced to `MASK_SIDE` where larger. Runs go along the rows; the first is outside, outside and
+    inside alternate, and the last is left out. A length below 128 is one byte; a longer one is two, the low 7 bits with
+    the top bit set, then the rest (below 2^14, as 80 * 80 is).
+
+    >>> encode_mask(np.array([[0, 0, 1, 0]], bool)) == base64.b64encode(bytes([4, 1, 2, 1])).decode()
+    True
     """
     if max(mask.shape) > MASK_SIDE:
         scale = MASK_SIDE / max(mask.shape)

@@ -1,11 +1,12 @@
 """One look for every figure and page: colours, type, and how a figure is written.
 
     with figure_style():
-        figure = draw(...)
-        write_figure(figure, folder / "figure6")      # figure6.png and figure6.svg
+        figure = new_figure(3.5, 2)
+        attribute_bars(figure.subplots(), populations)
+        write_figure(figure, folder / "bars")         # bars.png and bars.svg
 
-Colours tell apart without colour vision (Paul Tol's bright and high-contrast schemes): an operator and a category keep
-theirs in every figure. Figures are built on the object API with the Agg canvas: no window, no pyplot state.
+Colours can be told apart without colour vision (Paul Tol's bright and high-contrast schemes); each operator and category
+has the same colour in every figure. Figures are built on the object API with the Agg canvas: no window, no pyplot state.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
-from data_prep.common.files import atomic_write
+from data_prep.common.errors import UserError
+from data_prep.common.files import write_bytes
 
 PAGE_WIDTH = 7.2
 """Inches: the width of a two-column page of text; every figure has it."""
@@ -46,8 +49,9 @@ INK, MUTED, FAINT, GRID = "#1a1a1a", "#5c5c5c", "#f3f3f3", "#d9d9d9"
 CONTOUR = (255, 221, 0)
 _TEXT_TO_PATH = TextToPath()
 
-_RC = {
-    "font.family": ["DejaVu Sans"],
+_FONT = ("DejaVu Sans",)
+_RC: Any = {  # its names are checked by matplotlib, whose type for them changes between versions
+    "font.family": list(_FONT),
     "font.size": 7.5,
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
@@ -95,26 +99,55 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def panel_grid(
+    n_panels: int, *, columns: int, width: float, height: float, share_axes: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` x `height` inches with `n_panels` axes, row by row, at most `columns` in each row."""
+    figure = new_figure(width, height)
+    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
+    rows = -(-n_panels // columns)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=share_axes, sharey=share_axes).ravel()
+    for axis in axes[n_panels:]:
+        axis.remove()
+    return figure, list(axes[:n_panels])
+
+
 def category_colours(categories: Iterable[str]) -> dict[str, str]:
-    """A colour for each category; Broden's six keep theirs, others take the spare ones in their order."""
+    """A colour for each category; Broden's six have fixed ones, others take the spare ones in their order.
+
+    >>> category_colours(["texture", "animal"])
+    {'texture': '#EE6677', 'animal': '#882255'}
+    """
     spare = iter(_SPARE_CATEGORY_COLOURS * 8)
     return {c: CATEGORY_COLOURS[c] if c in CATEGORY_COLOURS else next(spare, MUTED) for c in dict.fromkeys(categories)}
 
 
 def operator_colours(operators: Iterable[str]) -> dict[str, str]:
-    """A colour for each operator; depthwise and pointwise keep theirs, others take the spare ones in their order."""
+    """A colour for each operator; depthwise and pointwise have fixed ones, others take the spare ones in their order.
+
+    >>> operator_colours(["pointwise", "conv2d"])
+    {'pointwise': '#DDAA33', 'conv2d': '#777777'}
+    """
     spare = iter(_SPARE_OPERATOR_COLOURS * 8)
     return {o: OPERATOR_COLOURS[o] if o in OPERATOR_COLOURS else next(spare, MUTED) for o in dict.fromkeys(operators)}
 
 
 def one_line(text: object) -> str:
-    """`text` on one line, without control characters and lone surrogates, which neither SVG nor UTF-8 can hold."""
+    r"""`text` on one line, without control characters and lone surrogates, which neither SVG nor UTF-8 can hold.
+
+    >>> one_line("two\nlines\ttab")
+    'two lines tab'
+    """
     cleaned = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(text))
     return re.sub(r"[\ud800-\udfff\ufffe\uffff]", "\ufffd", cleaned).strip()
 
 
 def shorten(text: object, limit: int) -> str:
-    """`text` on one line and at most `limit` characters long; what is left out, in the middle, becomes an ellipsis."""
+    """`text` on one line and at most `limit` characters long; what is left out, in the middle, becomes an ellipsis.
+
+    >>> shorten("features.3.block.0", 9)
+    'feat…ck.0'
+    """
     line = one_line(text)
     if len(line) <= limit:
         return line
@@ -136,17 +169,25 @@ def render(figure: Figure, format: str, dpi: int = 200) -> bytes:
 
 
 def write_figure(figure: Figure, stem: Path) -> dict[str, bytes]:
-    """Write `stem`.png and `stem`.svg, each whole or not at all. Returns their bytes by format."""
+    """Write `stem`.png and `stem`.svg, each whole or not at all. Returns the bytes of each by its format."""
     files = {format: render(figure, format) for format in ("png", "svg")}
     for format, content in files.items():
-        with atomic_write(stem.with_name(f"{stem.name}.{format}")) as file:
-            file.write(content)
+        write_bytes(stem.with_name(f"{stem.name}.{format}"), content)
     return files
+
+
+def axis_inches(axis: Axes) -> tuple[float, float]:
+    """Width and height of an axis; where the layout is still to come, about what they will be."""
+    figure, box = axis.get_figure(root=True), axis.get_position()
+    if figure is None:
+        raise UserError("The axis has been removed from its figure; draw into one that a figure has.")
+    width, height = figure.get_size_inches()
+    return width * box.width, height * box.height
 
 
 def text_inches(text: str, size: float, weight: str = "normal") -> float:
     """How wide `text` is in inches when set at `size` points."""
-    font = FontProperties(family=_RC["font.family"], size=size, weight=weight)
+    font = FontProperties(family=_FONT, size=size, weight=weight)
     return _TEXT_TO_PATH.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 

@@ -23,39 +23,49 @@ from reports.style import one_line
 SEPARABLE = ("depthwise", "pointwise")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Population:
-    """The units of one network, layer and operator: rows of `units.csv`, and their place among the network's rows."""
+    """The units of one network, layer and operator.
+
+    units: their rows of `units.csv`. rows: (n,) the position of each among the rows of its network, as the arrays in
+    `strongest/` and `counts/` number them. module: the module whose output was tapped.
+    """
 
     network: str
     layer: str
     operator: str
     module: str
     units: pd.DataFrame
-    rows: np.ndarray  # (n,) position of each unit among its network's rows, as `strongest/` and `counts/` number them
+    rows: np.ndarray
 
     @property
     def title(self) -> str:
+        """`layer 18 · depthwise`."""
         return f"{layer_title(self.layer)} · {one_line(self.operator)}"
 
     @property
     def n_units(self) -> int:
+        """How many units there are, dead ones included."""
         return len(self.units)
 
     @property
     def detectors(self) -> pd.DataFrame:
+        """The rows of `units` that are detectors."""
         return self.units[self.units["detector"]]
 
     @property
     def n_detectors(self) -> int:
+        """How many units detect a concept."""
         return int(self.units["detector"].sum())
 
     @property
     def n_dead(self) -> int:
+        """How many units fire nowhere."""
         return int(self.units["dead"].sum())
 
     @property
     def detector_share(self) -> float:
+        """Detectors divided by units, in [0, 1]."""
         return self.n_detectors / self.n_units if self.n_units else 0.0
 
     @property
@@ -65,14 +75,16 @@ class Population:
 
     @property
     def attributes(self) -> set[tuple[str, str]]:
+        """The distinct (category, label) among detectors: the unique detectors."""
         return set(self.detectors_per_concept)
 
     def n_attributes(self, category: str) -> int:
+        """How many of the attributes are of one category."""
         return sum(c == category for c, _ in self.attributes)
 
     @property
     def best(self) -> int:
-        """Position in `units` of the unit with the highest IoU; ties go to the first."""
+        """Position in `units` of the unit with the highest IoU; of equals the first."""
         return int(self.units["iou"].to_numpy().argmax())
 
 
@@ -86,8 +98,15 @@ def populations(run: Run) -> list[Population]:
         for k, entry in enumerate(n.get("layers", []))
     }
     found = [
-        Population(*key, module=str(group["module"].iloc[0]), units=group, rows=group["row"].to_numpy())
-        for key, group in units.groupby(["network", "layer", "operator"], sort=False)
+        Population(
+            network=str(network),
+            layer=str(layer),
+            operator=str(operator),
+            module=str(group["module"].iloc[0]),
+            units=group,
+            rows=group["row"].to_numpy(),
+        )
+        for (network, layer, operator), group in units.groupby(["network", "layer", "operator"], sort=False)
     ]
     return sorted(found, key=lambda p: order.get((p.network, p.layer, p.operator), (len(order), 0)))
 
@@ -104,12 +123,22 @@ def _clean(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def layer_title(layer: str) -> str:
-    """`18` becomes `layer 18`; a module's name stays."""
+    """How a figure names a layer: a number as "layer 18", a module by its name.
+
+    >>> layer_title("18"), layer_title("features.3")
+    ('layer 18', 'features.3')
+    """
     return f"layer {layer}" if layer.isdigit() else one_line(layer)
 
 
 def network_title(network: dict[str, Any]) -> str:
-    """A network's name as a reader needs it: with its domain, and a warning where it was never trained."""
+    """A network's name as a reader needs it: with its domain, and a warning where it was never trained.
+
+    network: its entry in `run.json`.
+
+    >>> network_title({"name": "separable", "domain": "dtd", "trained": False})
+    'separable, dtd, untrained'
+    """
     name, domain = one_line(network["name"]), one_line(network.get("domain") or "")
     title = f"{name}, {domain}" if domain and domain.lower() not in name.lower() else name
     if network.get("trained") is False and "untrained" not in title.lower():
@@ -118,7 +147,7 @@ def network_title(network: dict[str, Any]) -> str:
 
 
 def categories_of(run: Run, pops: Iterable[Population]) -> list[str]:
-    """The data set's categories in its order, then any other that a unit's label has."""
+    """The categories of the data set in its own order, then any other that some unit is labelled with."""
     listed = [str(c) for c in run.info.get("data", {}).get("categories", [])]
     used = sorted({c for p in pops for c in p.units["category"] if c})
     return list(dict.fromkeys([*listed, *used]))

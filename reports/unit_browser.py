@@ -1,7 +1,7 @@
 """Every unit of a run as one compact table for the page's browser of units.
 
-    data = browser_table(run, pops, pictures, categories)
-    html = htmlsafe_json_dumps(data)              # goes into the page; unit_browser.js draws from it
+    data = browser_table(run, populations(run), Pictures(run), categories)
+    html = htmlsafe_json_dumps(data)      # goes into the page, and unit_browser.js draws from it
 
 Each image that some unit needs is held once, as a small JPEG; a mask is a run-length string. Columns instead of rows,
 numbers rounded as they are shown: 2,800 units on 2,862 images stay below 20 MB.
@@ -21,7 +21,7 @@ from reports.style import one_line
 from reports.summary import Population, layer_title, network_title
 
 PAGE_BYTES = 18_000_000
-"""What the images and masks of a page may come to; beyond it the strips get shorter, then the images smaller."""
+"""How many bytes the images and masks of a page may take; beyond it the strips get shorter, then the images smaller."""
 MAX_STRIP = 8
 _MASK_BYTES = 170
 _SIDES = {112: 3600, 80: 2400, 56: 1700}
@@ -31,7 +31,12 @@ _SIDES = {112: 3600, 80: 2400, 56: 1700}
 def choose_size(image: Sequence[np.ndarray], budget: int = PAGE_BYTES) -> tuple[int, int]:
     """How many images a strip gets, and how large they are, so that the page stays within `budget` bytes.
 
-    image: (U, N) arrays of image positions, -1 for none. Prefers large thumbnails to long strips, 3 images at least.
+    image: (U, N) arrays of image positions, -1 for none. Prefers large thumbnails to long strips of more than 3 images.
+
+    >>> choose_size([np.arange(10).reshape(2, 5)])
+    (5, 112)
+    >>> choose_size([np.arange(10).reshape(2, 5)], budget=25_000)
+    (3, 112)
     """
     longest = min(MAX_STRIP, max((a.shape[1] for a in image), default=0))
     for side, thumbnail in _SIDES.items():
@@ -48,10 +53,14 @@ def browser_table(
     pops: Sequence[Population],
     pictures: Pictures,
     categories: Sequence[str],
+    *,
     done: Callable[[int, int], None] = lambda n, total: None,
     budget: int = PAGE_BYTES,
 ) -> dict[str, Any]:
-    """The table as plain lists and numbers, ready for JSON. `done` is called with thumbnails made and in all."""
+    """The table as plain lists and numbers, ready for JSON.
+
+    done: called with the number of thumbnails made so far, and of all. budget: bytes, as for `choose_size`.
+    """
     strongest = {name: pictures.strongest(name) for name in dict.fromkeys(p.network for p in pops)}
     n_images, side = choose_size([s.image for s in strongest.values()], budget)
     position: dict[int, int] = {}  # image position in the run -> in the page
@@ -77,16 +86,16 @@ def browser_table(
     }
     for k, p in enumerate(pops):
         source = strongest[p.network]
-        for unit, row in zip(p.units.itertuples(), p.rows, strict=True):
+        for unit, row in zip(p.units.to_dict("records"), p.rows, strict=True):
             ranks = [rank for rank in range(n_images) if source.image[row, rank] >= 0]
             data["population"].append(k)
-            data["unit"].append(int(unit.unit))
-            data["threshold"].append(_short(unit.threshold))
-            key = (unit.category, unit.label)
-            data["concept"].append(concepts.setdefault(key, len(concepts)) if unit.label else -1)
-            data["iou"].append(round(float(unit.iou), 4))
-            data["detector"].append(int(unit.detector))
-            data["dead"].append(int(unit.dead))
+            data["unit"].append(int(unit["unit"]))
+            data["threshold"].append(_short(unit["threshold"]))
+            key = (unit["category"], unit["label"])
+            data["concept"].append(concepts.setdefault(key, len(concepts)) if unit["label"] else -1)
+            data["iou"].append(round(float(unit["iou"]), 4))
+            data["detector"].append(int(unit["detector"]))
+            data["dead"].append(int(unit["dead"]))
             data["images"].append([position.setdefault(int(source.image[row, r]), len(position)) for r in ranks])
             data["peaks"].append([_short(source.peak[row, r]) for r in ranks])
             data["masks"].append([encode_mask(source.mask(row, r)) for r in ranks])

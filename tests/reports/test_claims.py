@@ -91,7 +91,7 @@ def test_what_images_decide_is_not_settled(tmp_path: Path) -> None:
 
 def test_a_run_without_folds_is_refused(tmp_path: Path) -> None:
     run = open_run(make_run(tmp_path / "run"))
-    with pytest.raises(UserError, match=r"has no folds, so no intervals: dissect again with --folds 10"):
+    with pytest.raises(UserError, match=r"has no folds, so no intervals: dissect again with `folds` 10"):
         verdicts(run)
     assert "unique_low" not in count_table(run).columns
 

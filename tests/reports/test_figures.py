@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from dissect.run_store import open_run
-from reports.figure5 import NOTHING, figure5
-from reports.figures import MAX_CONCEPTS, attribute_bars, detector_bars, detector_figures, figure6, top_concepts
+from reports.bars import MAX_CONCEPTS, attribute_bars, detector_bars, detector_figures, figure6, top_concepts
+from reports.best_units import NOTHING, figure5
 from reports.style import OPERATOR_COLOURS, category_colours, figure_style, fit_text, new_figure, render
 from reports.summary import Population, categories_of, populations
 

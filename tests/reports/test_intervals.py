@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
+from data_prep.common.errors import UserError
 from reports.intervals import expected_attributes, jackknife
 
 
@@ -24,7 +25,7 @@ def test_jackknife_of_a_mean_is_the_usual_interval() -> None:
 
 def test_one_fold_gives_no_interval() -> None:
     units = pd.DataFrame({"value": [1.0], "left_out": [0]})
-    with pytest.raises(ValueError, match="1 folds give no interval"):
+    with pytest.raises(UserError, match="1 folds give no interval"):
         jackknife(units, units, len)
 
 
@@ -36,5 +37,5 @@ def test_expected_attributes_is_the_mean_over_all_draws(n_drawn: int) -> None:
 
 
 def test_more_than_there_are_cannot_be_drawn() -> None:
-    with pytest.raises(ValueError, match="8 of 7 units"):
+    with pytest.raises(UserError, match=r"`n_drawn` is 8; of 7 units 0\.\.7 can be drawn"):
         expected_attributes([1], 7, 8)

@@ -1,9 +1,9 @@
-"""Figure 5: for each network, operator and layer the unit with the highest IoU, and where it fires.
+"""The best units, Figure 5: for each network, operator and layer the unit with the highest IoU, and where it fires.
 
     with figure_style():
         pages = figure5(networks, pictures.strip, colours)    # a list of figures; one unless there are many rows
 
-Rows are network x (depthwise, pointwise), columns are layers, three a page width. A cell holds the unit's strongest
+Rows are network x (depthwise, pointwise), columns are layers, at most three. A cell holds the unit's strongest
 images with its mask (outside darkened), its label, category, IoU and number; a cell none of whose units is a detector
 says so. Source: Guo et al. 2019, Figure 5.
 """
@@ -19,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from data_prep.common.errors import UserError
 from reports.overlay import TILE_GAP
-from reports.style import FAINT, INK, MUTED, OPERATOR_COLOURS, PAGE_WIDTH, fit_text, new_figure
+from reports.style import FAINT, INK, MUTED, OPERATOR_COLOURS, PAGE_WIDTH, axis_inches, fit_text, new_figure
 from reports.summary import Population, lanes, layer_title
 
 StripOf = Callable[[Population, int, int], "np.ndarray | None"]
@@ -84,7 +85,7 @@ def unit_cell(axis: Axes, population: Population, strip: np.ndarray | None, colo
 
     The axis is laid out in inches (its own size); strip: (side, n * side, 3) uint8 or None.
     """
-    width, height = _inches(axis)
+    width, height = axis_inches(axis)
     picture = height - _CAPTION
     unit = population.units.iloc[population.best]
     facts = f"IoU {unit['iou']:.3f} · unit {unit['unit']}"
@@ -112,16 +113,16 @@ def unit_cell(axis: Axes, population: Population, strip: np.ndarray | None, colo
     return axis
 
 
-def _inches(axis: Axes) -> tuple[float, float]:
-    figure, box = axis.get_figure(root=True), axis.get_position()
-    return figure.get_figwidth() * box.width, figure.get_figheight() * box.height
-
-
 def figure5(
     networks: Mapping[str, Sequence[Population]], strip_of: StripOf, colours: Mapping[str, str], n_strongest: int = 8
 ) -> list[Figure]:
-    """The figure in as many pages as it needs. networks: title to populations; colours: one a category;
-    n_strongest: how many images the run kept of a unit."""
+    """Figure 5, in as many pages as it needs.
+
+    networks: title to populations. strip_of: draws a unit's images, as `Pictures.strip` does. colours: a colour for each
+    category. n_strongest: how many images the run kept of each unit. Raises `UserError` where there is no network.
+    """
+    if not networks:
+        raise UserError("`networks` is empty; give at least one network with its populations.")
     rows = _rows(networks)
     sheet = _Sheet(max(len(row.layers) for row in rows), n_strongest)
     pages: list[list[_Row]] = [[]]
@@ -167,8 +168,15 @@ def _page(rows: Sequence[_Row], sheet: _Sheet, strip_of: StripOf, colours: Mappi
             spans.append([row.network, top, top])
         for k, p in enumerate(row.cells):
             if p is not None:
-                box = (sheet.left(k), height - top - sheet.picture - _CAPTION, sheet.cell, sheet.picture + _CAPTION)
-                axis = figure.add_axes(tuple(v / s for v, s in zip(box, (width, height) * 2, strict=True)))
+                bottom = height - top - sheet.picture - _CAPTION
+                axis = figure.add_axes(
+                    (
+                        sheet.left(k) / width,
+                        bottom / height,
+                        sheet.cell / width,
+                        (sheet.picture + _CAPTION) / height,
+                    )
+                )
                 unit_cell(axis, p, strip_of(p, p.best, sheet.n_images) if p.n_detectors else None, colours)
         _operator_label(figure, row.operator, top, sheet.picture)
         top += sheet.picture + _CAPTION + _ROW_GAP
