@@ -119,7 +119,7 @@ def _commands(base: Shipped) -> str:
     return f"""```console
 mdl decathlon --data DIR --recipe {recipe} --method pointwise-sharing
 mdl decathlon --data DIR --recipe {recipe} --method individual --domains cifar100
-python mdl/shipped/make.py runs/decathlon/{base.data}
+python -m mdl.shipped runs/decathlon/{base.data}
 ```
 
 The first command trains the base network and the five further domains. `DIR` holds the images above in the decathlon's layout.

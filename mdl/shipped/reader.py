@@ -1,11 +1,11 @@
 """The trained networks that come with the package: what they are, and the networks themselves.
 
-    shipped()["gtsrb"].accuracy               # facts of every network by name, in a fixed order
+    shipped_networks()["gtsrb"].accuracy      # facts of every network by name, in a fixed order
     network, facts = load_shipped("cifar100-individual")      # a `ResNet26` in evaluation, an independent copy
     with torch.inference_mode():
         logits = network(images)              # (B, 3, H, W) normalised with facts.mean and facts.std
 
-The folder `weights` beside this module holds `weights.json`, one safetensors file a network (see `mdl.networks.weight_files`) and
+The folder `weights` beside this module holds `weights.json`, one safetensors file for each network (see `mdl.networks.weight_files`) and
 `CARD.md`, which tells data, recipes, accuracies and limits. `mdl.shipped.make` writes it. The base network stands alone; the
 file of any other one holds what its domain owns and is read together with the base's.
 """
@@ -16,12 +16,12 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_prep.common.errors import UserError, choose
-from mdl.networks.multi_domain import MultiDomainNetwork
-from mdl.networks.resnet26 import ResNet26
-from mdl.networks.weight_files import load_body, load_domain
+
+if TYPE_CHECKING:
+    from mdl.networks.resnet26 import ResNet26
 
 FORMAT_VERSION = 1
 WEIGHTS = Path(__file__).with_name("weights")
@@ -37,9 +37,9 @@ class ShippedError(UserError):
     """A shipped network is missing or damaged."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shipped:
-    """What is known of one network. n_correct of n_test images of the split `split` of its domain were right.
+    """What is known of one network that comes along. n_correct of n_test images of the split `split` of its domain were right.
 
     file: its name in the folder; sha256: of the file. n_parameters: of the whole network, head included. n_train: images
     of the split(s) `trained_on`. input_size: (H, W) of a test image. mean, std: of red, green and blue in 0..1.
@@ -84,8 +84,14 @@ class Shipped:
         )
 
 
-def shipped(folder: Path = WEIGHTS) -> dict[str, Shipped]:
-    """The facts of every network by its name, the base first. Raises `ShippedError` where they cannot be read."""
+def shipped_networks(folder: Path = WEIGHTS) -> dict[str, Shipped]:
+    """The facts of every network that comes along by its name, the base first. Imports no torch.
+
+    >>> {name: facts.domain for name, facts in shipped_networks().items() if facts.method == "individual"}
+    {'cifar100-individual': 'cifar100'}
+
+    Raises `ShippedError` where they cannot be read.
+    """
     path = folder / FACTS_FILE
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
@@ -104,7 +110,9 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> tuple[ResNet26, Shipped]:
 
     Raises `ShippedError` for a file that is missing or not the one that was shipped, `UserError` for an unknown name.
     """
-    known = shipped(folder)
+    from mdl.networks.weight_files import load_body
+
+    known = shipped_networks(folder)
     choose("shipped network", name, known)
     choose("shipped network", BASE_NAME, known)
     for needed in {BASE_NAME, name}:
@@ -115,6 +123,10 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> tuple[ResNet26, Shipped]:
 
 
 def file_hash(content: bytes) -> str:
+    """
+    >>> file_hash(b"")[:12]
+    'e3b0c44298fc'
+    """
     return hashlib.sha256(content).hexdigest()
 
 
@@ -132,6 +144,9 @@ def check_file(path: Path, sha256: str) -> None:
 
 def domain_network(body: ResNet26, method: str, path: Path) -> ResNet26:
     """The network of a domain file over the base that it was trained from; raises `UserError` for another one."""
+    from mdl.networks.multi_domain import MultiDomainNetwork
+    from mdl.networks.weight_files import load_domain
+
     net = MultiDomainNetwork(body, method)
     return net.export(load_domain(net, path))
 
@@ -144,4 +159,4 @@ def _as_facts(values: dict[str, Any]) -> Shipped:
     return Shipped(**{**values, **tuples})
 
 
-_REMEDY = "install the package again, or write its weights anew with `python -m mdl.shipped RUNS`"
+_REMEDY = "install the package again, or write its weights again with `python -m mdl.shipped RUNS`"

@@ -22,7 +22,7 @@ from mdl.networks.weight_files import read_meta
 from mdl.scoring.score import wilson
 from mdl.shipped import make as shipping
 from mdl.shipped.make import RUNS, ship
-from mdl.shipped.reader import WEIGHTS, Shipped, file_hash, load_shipped, shipped
+from mdl.shipped.reader import WEIGHTS, Shipped, file_hash, load_shipped, shipped_networks
 from mdl.training.feed import Normalisation, decode
 from mdl.training.loop import evaluate
 from mdl.training.recipe import Plan
@@ -84,7 +84,7 @@ def test_a_loaded_network_is_a_copy(tiny) -> None:
 
 
 def test_facts_come_from_the_results(tiny) -> None:
-    facts = shipped(tiny[1])
+    facts = shipped_networks(tiny[1])
     assert tuple(facts) == NAMES
     one = facts["cifar100-individual"]
     assert (one.domain, one.method, one.file) == ("cifar100", "individual", "cifar100-individual.safetensors")
@@ -177,7 +177,7 @@ def test_damaged_folders(weights: Path, fault: str) -> None:
         load_shipped("dtd", weights)
     sentence = str(refused.value)
     assert words in sentence and "\n" not in sentence
-    assert sentence.endswith("or write its weights anew with `python -m mdl.shipped RUNS`.")
+    assert sentence.endswith("or write its weights again with `python -m mdl.shipped RUNS`.")
 
 
 def test_other_networks_load_beside_a_damaged_one(weights: Path) -> None:
@@ -194,7 +194,7 @@ def test_an_unknown_name_offers_the_nearest(weights: Path) -> None:
 
 
 def test_what_is_shipped_is_what_the_facts_say() -> None:
-    facts = shipped()
+    facts = shipped_networks()
     assert tuple(facts) == NAMES
     assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 15_000_000
     for one in facts.values():
@@ -232,7 +232,7 @@ def test_domains_share_the_pointwise_filters_and_nothing_else_of_the_convolution
 
 def test_the_card_has_every_network_with_its_accuracy_interval_and_hash() -> None:
     card = (WEIGHTS / "CARD.md").read_text(encoding="utf-8")
-    for one in shipped().values():
+    for one in shipped_networks().values():
         low, high = wilson(one.n_correct, one.n_test)
         accuracy = f"| {one.n_correct:,} | {100 * one.accuracy:.1f} | {100 * low:.1f} to {100 * high:.1f} |"
         row = next(line for line in card.splitlines() if line.startswith(f"| {one.name} | {one.domain} |"))
