@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,7 +22,7 @@ from dissect.settings import TapPoint
 from dissect.taps import TapError, forward
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One tappable module. `label` groups a depthwise and a pointwise layer: the convolution's number where it is
     `numbered`, else the module's name. `shape` is the (U, h, w) of its output, None where that is no map; `fires` counts
@@ -47,30 +47,41 @@ class Layer:
 
 
 def list_layers(model: nn.Module, input_size: tuple[int, int]) -> list[Layer]:
-    """Every module that fires in a forward pass over one image of the given (H, W), in order of completion."""
+    """Every module that fires in a forward pass over one image of the given (H, W), in order of completion.
+
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3, groups=1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 4, 1), nn.ReLU())
+    >>> [(layer.label, layer.operator, layer.module, layer.shape) for layer in list_layers(model, (8, 8)) if layer.numbered]
+    [('1', 'conv', '0', (8, 6, 6)), ('2', 'depthwise', '1', (8, 4, 4)), ('2', 'pointwise', '2', (4, 4, 4))]
+    """
     calls = _record(model, input_size)
     labels = _number_convolutions(calls)
     fires = Counter(call.name for call in calls)
-    layers = {}
+    layers: dict[str, Layer] = {}
     for call in calls:
         layers.setdefault(
             call.name,
             Layer(
-                call.name, _operator(call.module), labels.get(call.name, call.name), call.map_shape, fires[call.name],
-                call.described, _followers(call, calls) if call.name in labels else (), call.name in labels,
+                module=call.name,
+                operator=operator_of(call.module),
+                label=labels.get(call.name, call.name),
+                shape=call.map_shape,
+                fires=fires[call.name],
+                output=call.described,
+                followers=_followers(call, calls) if call.name in labels else (),
+                numbered=call.name in labels,
             ),
-        )  # fmt: skip
+        )
     return list(layers.values())
 
 
 def select_layers(
-    table: Sequence[Layer], wanted: Sequence[str], operators: Sequence[str] | None = None, tap: TapPoint = "conv"
+    table: Sequence[Layer], wanted: Sequence[str], operators: Sequence[str] = (), tap: TapPoint = "conv"
 ) -> list[Layer]:
     """The layers that `wanted` names by number, module name or glob, in the order named, each once.
 
-    operators: keep only these. tap: where numbered convolutions are tapped; one that nothing of the kind follows (a
-    depthwise convolution with no BatchNorm, a BatchNorm whose result is first added to a shortcut) is tapped at the
-    last point before, and `module` says which that is.
+    operators: keep only these; all if none is given. tap: where numbered convolutions are tapped; one that nothing of the
+    kind follows (a depthwise convolution with no BatchNorm, a BatchNorm whose result is first added to a shortcut) is
+    tapped at the last point before, and `module` says which that is.
     Raises `TapError`, offering the nearest names.
     """
     if not wanted:
@@ -80,9 +91,7 @@ def select_layers(
         matches = [layer for layer in _matching(table, pattern) if not operators or layer.operator in operators]
         if not matches:
             found = sorted({layer.operator for layer in _matching(table, pattern)})
-            raise TapError(
-                f"Layer {pattern!r} has no operator {' or '.join(operators or ())}; it has {', '.join(found)}."
-            )
+            raise TapError(f"Layer {pattern!r} has no operator {' or '.join(operators)}; it has {', '.join(found)}.")
         chosen += [layer for layer in matches if layer not in chosen]
     by_name = {layer.module: layer for layer in table}
     tapped = [_tapped_at(layer, tap, by_name) for layer in chosen]
@@ -144,7 +153,8 @@ class _Call:
     def map_shape(self) -> tuple[int, int, int] | None:
         given = self.given
         if isinstance(given, Tensor) and given.ndim == 4 and given.is_floating_point():
-            return tuple(given.shape[1:])
+            n_units, height, width = given.shape[1:]
+            return n_units, height, width
         return None
 
     @property
@@ -156,8 +166,8 @@ class _Call:
 def _record(model: nn.Module, input_size: tuple[int, int]) -> list[_Call]:
     calls: list[_Call] = []
 
-    def hook(name: str):
-        def record(module: nn.Module, inputs: tuple, output: object) -> None:
+    def hook(name: str) -> Callable[[nn.Module, tuple[object, ...], object], None]:
+        def record(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
             taken = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
             calls.append(_Call(name, module, taken, output))
 
@@ -177,7 +187,13 @@ def _record(model: nn.Module, input_size: tuple[int, int]) -> list[_Call]:
     return calls
 
 
-def _operator(module: nn.Module) -> str:
+def operator_of(module: nn.Module) -> str:
+    """
+    >>> operator_of(nn.Conv2d(8, 8, 3, groups=8)), operator_of(nn.Conv2d(8, 16, 1)), operator_of(nn.Conv2d(8, 16, 3))
+    ('depthwise', 'pointwise', 'conv')
+    >>> operator_of(nn.MaxPool2d(2))
+    'maxpool2d'
+    """
     if not isinstance(module, nn.Conv2d):
         return type(module).__name__.lower()
     if module.groups == module.in_channels and (module.groups > 1 or module.out_channels == 1):
@@ -194,7 +210,7 @@ def _number_convolutions(calls: Sequence[_Call]) -> dict[str, str]:
             continue
         if call.name in labels:
             continue  # a convolution that fires again keeps the number it has
-        kind = _operator(call.module)
+        kind = operator_of(call.module)
         follows = kind == "pointwise" and call.taken is not None and tuple(call.taken.shape[1:]) == waiting
         number += not follows
         labels[call.name] = str(number)

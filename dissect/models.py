@@ -113,9 +113,7 @@ def _size(wanted: int | Sequence[int]) -> tuple[int, int]:
     """
     sides = [wanted] if isinstance(wanted, int) else list(wanted)
     if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
-        raise ModelError(
-            f"`image_size` is {_listed(sides)}; give one side, or height and width, in whole pixels of at least 1."
-        )
+        raise ModelError(f"`image_size` is {_listed(sides)}; give one side, or height and width, in pixels.")
     return sides[0], sides[-1]
 
 

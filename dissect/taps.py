@@ -89,7 +89,7 @@ def forward(model: nn.Module, images: Tensor) -> None:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
         raise TapError(
             f"The network fails on images of shape {tuple(images.shape)} ({type(error).__name__}: {reason}): "
-            f"try another --image-size, a smaller --batch-size, or mend the network."
+            f"try another `image_size`, a smaller `batch_size`, or correct the network."
         ) from error
 
 

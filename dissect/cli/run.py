@@ -16,6 +16,7 @@ from dissect.cli.report import report
 from dissect.settings import LAYERS, Execution, Settings
 
 if TYPE_CHECKING:
+    from data_prep import LabelledImages
     from dissect.models import Network
 
 DEFAULT_NETWORKS = ("imagenet12", "cifar100-individual")
@@ -66,15 +67,12 @@ def run(
         overwrite: Replace a run folder made with other settings.
     """
     # Drawing the embedded set forks processes, so it comes before anything that starts threads.
-    label_root, label_name = (data, None) if data else (_embedded(), "embedded")
+    label_set = _open_labels(data, settings)
 
     import dissect
-    from data_prep.broden import open_broden
     from data_prep.common.terminal import progress_bars
     from dissect.families import is_network
 
-    label_set = open_broden(label_root, settings.split, settings.categories or None)
-    label_set.name = label_name or label_set.name
     # No module has a colon in its name, so a network is told from a layer, on whichever side of --layers it stands.
     networks += tuple(word for word in layers if is_network(word))
     layers = tuple(word for word in layers if not is_network(word))
@@ -137,13 +135,16 @@ def load(
     ]
 
 
-def _embedded() -> Path:
-    """The embedded miniature Broden, drawn first where it is not there yet."""
+def _open_labels(data: Path | None, settings: Settings) -> LabelledImages:
+    """The label set in the folder `data`, else the embedded one, which is drawn first where it is not there yet."""
+    from data_prep import open_broden, open_embedded
     from data_prep.common.terminal import progress_bars
-    from data_prep.mini_broden import ensure
 
+    chosen = settings.split, settings.categories or None
+    if data:
+        return open_broden(data, *chosen)
     with progress_bars() as progress:
-        return ensure(progress=lambda done, total: progress("drawing", done, total))
+        return open_embedded(*chosen, progress=progress)
 
 
 def _shipped(names: Sequence[str]) -> list[str]:

@@ -1,17 +1,17 @@
-"""Make every number and figure of the study's page, README.md again:
+"""Make every number and figure of the study's page, README.md, again:
 
     python studies/depthwise_vs_pointwise/study.py --data DIR --trained RUNS ...
 
-DIR is a label set of real photographs in the Broden layout, RUNS what `mdl decathlon` left for the tables of methods. Without
-either, its part of the study stays as it is. Everything that is finished in the folder of the runs is taken from there, so
-an interrupted study goes on where it stopped. The tables also lie beside this script, as CSV.
+DIR is a label set of real photographs in the Broden layout, RUNS the result folders of `mdl decathlon`, for the tables of
+methods. What is not given stays as it is in the page. Runs that are finished are taken from the folder of the runs, so the
+same command resumes an interrupted study. The tables also lie beside this script, as CSV.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,8 @@ from data_prep.formats import LabelledImages
 if TYPE_CHECKING:
     from torch import nn
 
-    from dissect.models import Network
+    from dissect import Network
+    from reports import Population
 
 HERE = Path(__file__).parent
 PAPER = ("imagenet12", "cifar100-individual")
@@ -39,7 +40,7 @@ FOLDS, ROTATION, SEED = 10, 1, 0
 
 @dataclass(frozen=True)
 class Part:
-    """Some networks and layers that are dissected into one run folder."""
+    """Some networks and layers that are dissected into one run folder. rotate: the seed of a random basis, if any."""
 
     name: str
     networks: tuple[str, ...]
@@ -75,41 +76,39 @@ def main(
         out: The folder of the runs.
         parts: Only these parts of the study, leaving tables and figures alone.
     """
-    from data_prep.broden import open_broden
-    from data_prep.mini_broden import ensure
+    from data_prep import open_broden, open_embedded
 
-    embedded = open_broden(ensure())
-    embedded.name = "embedded"
-    for label_set in [embedded, *([open_broden(data)] if data else [])]:
+    for label_set in [open_embedded(), *([open_broden(data)] if data else [])]:
         for part in PARTS:
             if not parts or part.name in parts:
                 dissect_part(part, label_set, out / label_set.name)
     if not parts:
         tables.write(out, HERE, trained)
         write_figures(out / "embedded", HERE)
-        print(f"written: {HERE / 'study.md'}")
+        print(f"written: {HERE / 'README.md'}")
 
 
 def dissect_part(part: Part, label_set: LabelledImages, out: Path) -> Path:
-    """The finished run folder of a part, made if it is not there."""
+    """The finished run folder of a part, made where it is not there yet."""
     from data_prep.common.terminal import progress_bars
-    from dissect.pipeline import run
-    from dissect.settings import Execution, Settings
+    from dissect import Execution, Settings, run
 
     print(f"{label_set.name}: {part.name}", flush=True)
     settings = Settings(strongest=8 if part.name == "paper" else 1, rotate=part.rotate, folds=part.folds)
     suffix = "-rotated" if part.rotate is not None else ""
     networks = [replace(network(name), name=f"{name}{suffix}") for name in part.networks]
     with progress_bars() as progress:
-        return run(
-            networks, label_set, part.layers, settings, out / part.name, ("depthwise", "pointwise"),
-            Execution(memory=1), progress, SEED, f"python studies/depthwise_vs_pointwise/study.py --parts {part.name}",
+        finished = run(
+            networks, label_set, layers=part.layers, operators=("depthwise", "pointwise"), out=out / part.name,
+            settings=settings, execution=Execution(device="cpu", memory=1), progress=progress,
+            recorded={"command": f"python studies/depthwise_vs_pointwise/study.py --parts {part.name}"},
         )  # fmt: skip
+    return finished.path
 
 
 def network(name: str) -> Network:
     """A network of the study by its name in the tables."""
-    from dissect.models import Network, load_network
+    from dissect import Network, load_network
     from mdl.networks.resnet26 import separable_resnet26
     from mdl.shipped.reader import load_shipped
 
@@ -121,8 +120,9 @@ def network(name: str) -> Network:
     if untrained:  # shown the same images in the same way as the base network
         model = separable_resnet26(facts.n_classes, facts.width, seed=SEED).eval()
     return Network(
-        name, f"mdl:{name}", model, facts.input_size, facts.mean, facts.std, trained=not untrained,
-        domain="" if untrained else facts.domain, note="" if untrained else facts.note,
+        name=name, spec=f"mdl:{name}", model=model, input_size=facts.input_size, mean=facts.mean, std=facts.std,
+        trained=not untrained, domain="" if untrained else facts.domain, note="" if untrained else facts.note,
+        seed=SEED if untrained else None,
     )  # fmt: skip
 
 
@@ -137,23 +137,23 @@ def _untrained_lite0() -> nn.Module:
 
 def write_figures(runs: Path, out: Path) -> None:
     """Figures 5 and 6 and the curves over all layers, of the embedded set: no real image is in them."""
-    from dissect.run_store import open_run
-    from reports.curves import layer_curves
-    from reports.page import write_report
-    from reports.style import figure_style, write_figure
-    from reports.summary import populations
+    from dissect import open_run
+    from reports import figure_style, layer_curves, populations, write_figure, write_report
+    from reports.bars import Measure
 
     write_report(runs / "paper")
     for name in ("figure5", "figure6"):
         shutil.copyfile(runs / "paper" / "figures" / f"{name}.png", out / f"{name}.png")
     panels = dict(_panels(populations(open_run(runs / part)) for part in ("curve", "curve-rotated")))
-    for measure, stem in (("attributes", "curve-unique"), ("share", "curve-share")):
+    stems: dict[Measure, str] = {"attributes": "curve-unique", "share": "curve-share"}
+    for measure, stem in stems.items():
         with figure_style():
             write_figure(layer_curves(panels, measure), out / stem)
         (out / f"{stem}.svg").unlink()
 
 
-def _panels(runs: Iterator[Sequence]) -> Iterator[tuple[str, list]]:
+def _panels(runs: Iterator[list[Population]]) -> Iterator[tuple[str, list[Population]]]:
+    """Title and populations of every network of the runs."""
     for pops in runs:
         for name in dict.fromkeys(p.network for p in pops):
             yield name, [p for p in pops if p.network == name]

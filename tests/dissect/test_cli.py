@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -46,7 +49,7 @@ def test_every_option_is_explained(dissect) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    code = "from dissect import cli; cli.COMMANDS['layers'] = lambda: print('x' * 10**6); cli.main(['layers'])"
+    code = "from dissect import cli; cli.TOOL.commands['layers'] = lambda: print('x' * 10**6); cli.main(['layers'])"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
@@ -75,7 +78,7 @@ def test_names_that_the_terminal_cannot_show_are_escaped(run, tmp_path: Path, mo
         (["run", "--on-bad-image", "weep"], "'skip', 'fail'"),
         (["run", "--quantile", "high"], "Error parsing --quantile: could not convert string to float: 'high'"),
         (["run", "--out"], "Missing value for argument '--out'"),
-        (["report"], "Missing from dissect report: PATH"),
+        (["report"], "Missing from dissect report: DIR"),
         (["report", "a", "b"], "Unrecognized options: b"),
     ],
 )
@@ -103,7 +106,7 @@ def test_a_run_and_the_same_again(run, dissect, out: Path) -> None:
 
     before, written = stored(out), (out / "run.json").stat().st_mtime_ns
     again = run("--layers", 1, 2, "--names", "mine", "--domains", "nowhere")
-    assert again.out.splitlines()[0] == (f"{out} was already finished with these settings; --overwrite makes it anew.")
+    assert again.out.splitlines()[0] == (f"{out} was already finished with these settings; --overwrite makes it again.")
     assert (stored(out), (out / "run.json").stat().st_mtime_ns) == (before, written)
 
     told = dissect("export", out, "--out", out / "tally").out.splitlines()
@@ -210,6 +213,39 @@ def test_layers_are_listed_with_the_numbers_that_run_takes(dissect, nets: str) -
     everything = dissect("layers", f"{nets}:small", "--everything", "--image-size", 8, 10).out
     assert "stem.2" in everything and "none: a tuple" in everything and "8 x 10" in everything
     assert "none: a tensor of shape (1, 6)" in everything and "spare" not in everything
+
+
+def test_layers_for_another_program(dissect, nets: str) -> None:
+    listed = csv.DictReader(dissect("layers", f"{nets}:small", "--style", "csv").out.splitlines())
+    rows = [(row["number"], row["module"], row["map"]) for row in listed]
+    assert rows == [("1", "stem.0", "16 x 16"), ("2", "depthwise", "16 x 16"), ("2", "pointwise", "16 x 16")]
+    listed = json.loads(dissect("layers", f"{nets}:small", "--style", "json").out)
+    assert [(row["number"], row["module"], row["map"]) for row in listed] == rows
+
+
+def test_the_table_of_a_report_for_another_program(run, dissect, out: Path) -> None:
+    run("--layers", 1)
+    said = dissect("report", out, "--style", "json")
+    (row,) = json.loads(said.out)
+    assert (row["network"], row["layer"], row["units"]) == ("small", "1", "4")
+    assert "detectors: best IoU > 0.04" in said.err and f"report: {out / 'report.html'}" in said.err
+
+
+def test_networks_may_stand_behind_the_layers(dissect, nets: str, tiny_broden: Path, out: Path) -> None:
+    wanted = ("--layers", 1, "stem.?", f"{nets}:small", "--data", tiny_broden, "--out", out)
+    assert dissect("run", *wanted).status == 0
+    finished = open_run(out)
+    assert [network["name"] for network in finished.networks] == ["small"]
+    assert finished.units["module"].unique().tolist() == ["stem.0", "stem.1", "stem.2"]
+
+
+def test_a_forgotten_prefix_is_told(dissect, out: Path) -> None:
+    words = sentence(dissect("run", "imagenet12", "--out", out), out)
+    assert words == "There is no network 'imagenet12'; did you mean mdl:imagenet12?"
+
+
+def test_the_version(dissect) -> None:
+    assert dissect("--version").out == f"dissect {version('multidomain-dissection')}\n"
 
 
 def test_long_names_stay_whole(dissect, nets: str) -> None:

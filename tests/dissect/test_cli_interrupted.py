@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from command_line import stored
 
-from dissect import parallel_tally as comparison
+from dissect.parallel_tally import ParallelTally
 
-INTERRUPTED = "interrupted: the same command goes on from here.\n"
+INTERRUPTED = "interrupted: the same command resumes from here.\n"
 
 
 def press(*_args: object, **_options: object) -> None:
@@ -46,7 +46,7 @@ def test_ctrl_c_and_on_again(run, sixty: Path, out: Path, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         if stage in ("first tally", "tally"):
             call = 1 if stage == "first tally" else 4
-            patch.setattr(comparison.ParallelTally, "add", once(comparison.ParallelTally.add, press, call))
+            patch.setattr(ParallelTally, "add", once(ParallelTally.add, press, call))
         elif stage == "tables":
             patch.setattr("dissect.unit_tables.write_tables", press)
         elif stage == "report":

@@ -97,13 +97,13 @@ def test_a_set_of_which_every_image_is_bad(refused, tiny_broden: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--quantile", 0], "The quantile level is 0.0; it must lie strictly between 0 and 1"),
-        (["--quantile", 1], "The quantile level is 1.0;"),
-        (["--quantile", -1], "The quantile level is -1.0;"),
-        (["--quantile", "nan"], "The quantile level is nan;"),
-        (["--iou-cut", 1], "The IoU cut is 1.0; it must be at least 0 and below 1"),
-        (["--iou-cut", "nan"], "The IoU cut is nan;"),
-        (["--strongest", 0], "The number of strongest images is 0; it must be at least 1"),
+        (["--quantile", 0], "--quantile is 0.0; it must lie strictly between 0 and 1"),
+        (["--quantile", 1], "--quantile is 1.0;"),
+        (["--quantile", -1], "--quantile is -1.0;"),
+        (["--quantile", "nan"], "--quantile is nan;"),
+        (["--iou-cut", 1], "--iou-cut is 1.0; it must be at least 0 and below 1"),
+        (["--iou-cut", "nan"], "--iou-cut is nan;"),
+        (["--strongest", 0], "--strongest is 0; it must be at least 1"),
         (["--strongest", 10**12], "The memory of this machine does not suffice (Unable to allocate"),
         (["--image-size", 0], "--image-size is 0; give one side, or height and width, in pixels."),
         (["--image-size", 1, 2, 3], "--image-size is 1 2 3; give one side"),
@@ -114,17 +114,20 @@ def test_a_set_of_which_every_image_is_bad(refused, tiny_broden: Path) -> None:
         (["--weights", "a.pth", "b.pth"], "--weights has 2 values for 1 networks: give one for each, in their order."),
         (["--names", "a", "b"], "--names has 2 values for 1 networks"),
         (["--domains", "a", "b"], "--domains has 2 values for 1 networks"),
+        (["--folds", 101], "--folds is 101; it must be 1, for none, or 2 to 100"),
+        (["--rotate", -1], "--rotate is -1; it must be a whole number"),
+        (["--layers", 1, "mdl:dtx"], "Unknown network of mdl 'dtx'"),
         (["--names", "../up"], "The network name '../up' must be made of letters"),
         (["--weights", "nowhere.pth"], "The weights file nowhere.pth does not exist"),
-        (["--split", "test"], "There is no split 'test' in"),
-        (["--categories", "colour"], "There is no category 'colour' in"),
-        (["--device", "tpu"], "--device is 'tpu'; it must be cpu, cuda, cuda:N or auto."),
-        (["--device", "cuda:99"], "--device is 'cuda:99', but PyTorch sees"),
+        (["--split", "test"], "Unknown split 'test' in"),
+        (["--categories", "colour"], "Unknown category 'colour' in"),
+        (["--device", "tpu"], "The device is 'tpu'; it must be cpu, cuda, cuda:N, mps or auto."),
+        (["--device", "cuda:99"], "The device is 'cuda:99', but PyTorch sees"),
         (["--batch-size", 0], "--batch-size is 0; it must lie in 1..4096."),
         (["--workers", -1], "--workers is -1; it must lie in 1..256."),
         (["--memory", "nan"], "--memory is nan; it must lie in"),
         (["--memory", "inf"], "--memory is inf; it must lie in"),
-        (["--seed", -1], "The seed is -1; it must lie in 0..2^63 - 1."),
+        (["--seed", -1], "--seed is -1; it must lie in 0..2^63 - 1."),
         (["--layers", 3], "There is no convolution 3; this network's are numbered 1 to 2."),
         (["--layers", "pointwize"], "No layer of the network is called 'pointwize', or none fires; nearest: pointwise"),
         (["--layers", "spare"], "No layer of the network is called 'spare', or none fires; nearest: "),
@@ -195,7 +198,7 @@ def test_a_folder_of_something_else(refused, out: Path) -> None:
     (out / "thesis.txt").write_text("mine")
     for options in ((), ("--overwrite",)):
         words = refused("--layers", 1, *options)
-        assert words == f"{out} is not empty and is no run folder: give another one with --out."
+        assert words == f"{out} is not empty and is no run folder: give another one as --out."
         assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
@@ -213,7 +216,7 @@ def test_a_folder_made_with_other_settings(run, refused, out: Path, tiny_broden:
     }.items():
         words = refused(*args)
         assert words.startswith(f"{out} was made with {field}"), words
-        assert words.endswith("give another folder with --out, or --overwrite it.")
+        assert words.endswith("give another folder as --out, or --overwrite it.")
     with (tiny_broden / "images/a/one.jpg").open("ab") as file:
         file.write(b"more")
     assert "data.fingerprint" in refused("--layers", 1)
@@ -271,7 +274,7 @@ def test_a_full_disk(run, out: Path, monkeypatch: pytest.MonkeyPatch, n_writes: 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         words = sentence(run(), out)
-    assert words == "The disk of the run folder is full: free some space and run the same command again to go on."
+    assert words == "The disk of the output folder is full: free some space and give the same command again to resume."
     assert not list(out.rglob(".*")), "half-written files are left"
     assert run().status == 0
     assert open_run(out).units["network"].unique().tolist() == ["small"]

@@ -19,7 +19,7 @@ from data_prep.common.errors import UserError
 from data_prep.formats import NO_CONCEPT, ImageLabels
 from dissect.models import Network
 from dissect.pipeline import run
-from dissect.run_store import Run, open_run
+from dissect.run_store import Run
 from dissect.settings import Execution, Settings
 from dissect.tally import Tally, flatten
 from dissect.upsample import half_pixel_axis
@@ -43,7 +43,7 @@ def plane(number: int, top: int, bottom: int, left: int, right: int) -> np.ndarr
 
 
 def network_of(model: nn.Module, **wishes) -> Network:
-    return Network("handmade", "", model, (SIDE, SIDE), (0.0,) * 3, (1.0,) * 3, **wishes)
+    return Network(name="handmade", model=model, input_size=(SIDE, SIDE), mean=(0.0,) * 3, std=(1.0,) * 3, **wishes)
 
 
 def dissected(
@@ -52,8 +52,10 @@ def dissected(
     """The finished run over all layers of a handmade model."""
     data = open_broden(write_broden(folder / "set", categories, pictures))
     wanted = [name for name, _ in model.named_children()]
-    execution = Execution(batch_size=batch_size)
-    return open_run(run([network_of(model)], data, wanted, Settings(**settings), folder / "run", execution=execution))
+    return run(
+        network_of(model), data, layers=wanted, settings=Settings(**settings), out=folder / "run",
+        execution=Execution(device="cpu", batch_size=batch_size),
+    )  # fmt: skip
 
 
 def one_by_one(weights: Sequence[Sequence[float]], bias: Sequence[float]) -> nn.Module:

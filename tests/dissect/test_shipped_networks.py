@@ -8,7 +8,7 @@ import pytest
 from command_line import sentence
 
 from dissect.run_store import open_run
-from mdl.shipped.reader import shipped
+from mdl.shipped.reader import shipped_networks
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_without_a_network_the_two_of_the_paper_are_taken(shipped_run, out: Path
         ("cifar100-individual", "cifar100", "mdl:cifar100-individual"),
     ]
     for network in finished.networks:
-        facts = shipped()[network["name"]]
+        facts = shipped_networks()[network["name"]]
         assert network["trained"] is True and network["weights"] == facts.file
         assert (network["mean"], network["std"]) == (list(facts.mean), list(facts.std))
         assert network["input_size"] == list(facts.input_size) and network["n_parameters"] == facts.n_parameters
@@ -57,7 +57,7 @@ def test_with_networks_domains_are_labels(shipped_run, out: Path) -> None:
     ("args", "words"),
     [
         (["--domains", "gtrsb"], "Unknown name among --domains 'gtrsb'; known: imagenet12, cifar100-individual, "),
-        (["--domains", "dtd", "dtd"], "Two networks are called 'dtd'; give each its own name with --names."),
+        (["--domains", "dtd", "dtd"], "Two networks are called 'dtd'; give each its own name (--names)."),
         (["--names", "a"], "--names has 1 values for 2 networks"),
         (["mdl:dtx"], "Unknown network of mdl 'dtx'; known: separable, plain, imagenet12, "),
         (["mdl:dtd,width=64"], "mdl:dtd is trained and takes no arguments; mdl:separable takes width, classes"),
@@ -72,7 +72,7 @@ def test_wishes_that_cannot_be_met(shipped_run, out: Path, args: list[str], word
 
 def test_layers_of_the_base_are_listed_where_no_network_is_named(dissect) -> None:
     rows = [line.split() for line in dissect("layers").out.splitlines()]
-    side = str(shipped()["imagenet12"].input_size[0])
+    side = str(shipped_networks()["imagenet12"].input_size[0])
     assert rows[1] == ["1", "depthwise", "stem.conv.depthwise", "3", side, "x", side]
     assert len(rows) == 1 + 50 and rows == [
         line.split() for line in dissect("layers", "mdl:imagenet12").out.splitlines()

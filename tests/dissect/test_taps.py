@@ -112,7 +112,7 @@ def test_hooks_and_modes_after_an_error_in_the_model() -> None:
     model.train()
     assert refusal(model, "rest") == (
         "The network fails on images of shape (2, 3, 8, 8) (RuntimeError: shape '[7, 7]' is invalid for input of size 384): "
-        "try another --image-size, a smaller --batch-size, or mend the network."
+        "try another `image_size`, a smaller `batch_size`, or correct the network."
     )
     assert all(module.training for module in model.modules())
 

@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dissect.models import ModelError, Network, load_network, load_weights
+from dissect.families import FAMILIES, Built, Family
+from dissect.models import Network, load_network
+from dissect.weights import ModelError, load_weights
 
 
 def model(seed: int = 0) -> nn.Module:
@@ -44,16 +46,17 @@ def test_weights_in_every_form(tmp_path: Path, form: str) -> None:
     assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in state.items())
 
 
-def test_weights_settle_what_the_builder_said(tmp_path: Path) -> None:
+def test_weights_settle_what_the_family_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(model(5).state_dict(), tmp_path / "w.pth")
 
-    def build(name: str) -> Network:
-        return Network(name, "", model(1), trained=False, domain="untrained", note="chance")
+    def build(name: str, /) -> Built:
+        return Built(name, model(1), {"trained": False, "domain": "untrained", "note": "chance"})
 
-    network = load_network("toy:net", tmp_path / "w.pth", builders={"toy": build})
-    assert (network.trained, network.domain, network.note) == (True, "", "")
+    monkeypatch.setitem(FAMILIES, "toy", Family(build, lambda: ["net"]))
+    network = load_network("toy:net", weights=tmp_path / "w.pth")
+    assert (network.trained, network.domain, network.note, network.seed) == (True, "", "", None)
     assert network.weights == str(tmp_path / "w.pth")
-    assert network.weights_hash() == Network("a", "a", model(5)).weights_hash()
+    assert network.weights_hash() == Network(name="a", model=model(5)).weights_hash()
     assert not network.model.training
 
 
@@ -125,7 +128,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_weights_hash() -> None:
-    plain = Network("a", "a", model())
+    plain = Network(name="a", model=model())
     digest = plain.weights_hash()
     assert re.fullmatch("[0-9a-f]{64}", digest)
     assert replace(plain, name="b", model=model()).weights_hash() == digest
@@ -138,7 +141,7 @@ def test_weights_hash() -> None:
             self.add_module("1", parts[1])
             self.add_module("0", parts[0])
 
-    assert Network("a", "a", Turned(model())).weights_hash() == digest
+    assert Network(name="a", model=Turned(model())).weights_hash() == digest
     for change in (
         lambda m: m[0].weight.data.view(-1)[7].add_(1e-6),
         lambda m: m[1].running_mean.add_(1e-6),
@@ -148,7 +151,7 @@ def test_weights_hash() -> None:
     ):
         changed = model()
         change(changed)
-        assert Network("a", "a", changed).weights_hash() != digest
+        assert Network(name="a", model=changed).weights_hash() != digest
 
 
 def test_weights_hash_of_every_kind_of_tensor() -> None:
@@ -158,4 +161,4 @@ def test_weights_hash_of_every_kind_of_tensor() -> None:
         "turned": torch.arange(6.0).reshape(2, 3).T, "last": torch.ones(1, 2, 2, 2).to(memory_format=torch.channels_last),
     }.items():  # fmt: skip
         odd.register_buffer(name, tensor)
-    assert len(Network("a", "a", odd).weights_hash()) == 64
+    assert len(Network(name="a", model=odd).weights_hash()) == 64
