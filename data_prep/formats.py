@@ -76,9 +76,15 @@ class LabelledImages(Protocol):
 
     name: str
     image_root: Path
-    categories: Sequence[str]
-    concepts: Sequence[Concept]
-    images: Sequence[ImageRecord]
+
+    @property
+    def categories(self) -> Sequence[str]: ...
+
+    @property
+    def concepts(self) -> Sequence[Concept]: ...
+
+    @property
+    def images(self) -> Sequence[ImageRecord]: ...
 
     def read_labels(self, index: int) -> ImageLabels:
         """The labels of `images[index]`; raises `BadImageError` where a label map cannot be used."""

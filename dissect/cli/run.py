@@ -62,7 +62,7 @@ def run(
             each network was trained on, in the tables and figures.
         image_size: Side, or height and width, that images are resized to; the network's own if not given.
         mean: Mean of red, green and blue in 0..1 that images are normalised by; the network's own if not given.
-        std: Standard deviation likewise.
+        std: Standard deviation by which they are divided then, in the same way.
         seed: Seed of untrained networks.
         overwrite: Replace a run folder made with other settings.
     """

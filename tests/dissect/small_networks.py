@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 
 class Small(nn.Module):
-    """conv 1, then depthwise and pointwise 2, a tuple, a number a unit, and a module that never fires."""
+    """conv 1, then depthwise and pointwise 2, a tuple, one number for each unit, and a module that never fires."""
 
     input_size = (16, 16)
 

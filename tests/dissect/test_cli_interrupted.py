@@ -1,4 +1,4 @@
-"""Ctrl-C at any time: no result, and the same command goes on to the very bytes of a run that nothing interrupted."""
+"""Ctrl-C at any time: no result, and the same command resumes and ends with the very bytes of a run that nothing interrupted."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_ctrl_c_and_on_again(run, sixty: Path, out: Path, tmp_path: Path, monkey
     assert (said.status, said.err) == (130, INTERRUPTED)
     assert (out / "DONE").exists() == (stage == "report")
     if stage in ("forward", "first tally", "tally"):
-        # What was done is kept: the network goes on behind the batches seen.
+        # What was done is kept: the network resumes behind the batches seen.
         assert (out / f"partial/{factory}/checkpoint.npz").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

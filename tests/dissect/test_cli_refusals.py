@@ -262,7 +262,7 @@ def test_reports_of_folders_that_are_none(dissect, run, out: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("n_writes", [0, 1, 2, 3, 5, 7])
 def test_a_full_disk(run, out: Path, monkeypatch: pytest.MonkeyPatch, n_writes: int) -> None:
-    """A run writes eight files before DONE; whichever finds the disk full, the same command goes on later."""
+    """A run writes eight files before DONE; whichever finds the disk full, the same command resumes later."""
     real, written = os.fsync, []
 
     def fsync(handle: int) -> None:
