@@ -104,9 +104,11 @@ class ClassifiedImages(Protocol):
 
     domain: str
     split: str
-    class_names: Sequence[str]
     labels: np.ndarray
     image_ids: np.ndarray
+
+    @property
+    def class_names(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 

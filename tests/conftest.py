@@ -1,4 +1,4 @@
-"""Sets of labelled images that tests share: a tiny one made by hand, and real photographs where they are at hand."""
+"""Sets of labelled images that tests share: a tiny one made by hand, and real images where they are at hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from real_data import real_data
 
 from data_prep.formats import encode_label_map
 
@@ -85,8 +86,11 @@ def tiny_broden(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def broden_real() -> Path:
-    """Real photographs in the Broden layout; they lie beside the repository and are no part of it."""
-    root = Path(__file__).resolve().parents[2] / "shared" / "data" / "broden_real"
-    if not root.is_dir():
-        pytest.skip(f"the real photographs are not at hand: there is no folder {root}")
-    return root
+    """Real photographs in the Broden layout; they are no part of the repository."""
+    return real_data("broden_real")
+
+
+@pytest.fixture(scope="session")
+def decathlon_mini() -> Path:
+    """Six real domains in the official layout; they are no part of the repository."""
+    return real_data("decathlon_mini")

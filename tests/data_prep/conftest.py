@@ -1,15 +1,16 @@
-"""Decathlons that tests share: a tiny one made by hand, the drawn one, and real images where they are at hand."""
+"""Decathlons that tests share: a tiny one made by hand, and the drawn one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from decathlon_files import png, write_tar
 
-from data_prep import mini_decathlon
+from data_prep import cli, mini_decathlon
 
 
 def _annotations(first: int, classes: list[str], images: list[tuple], withheld: bool = False) -> dict:
@@ -62,16 +63,20 @@ def tiny_decathlon(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`said("check", folder)`: the exit status of `data-prep check folder`, its output and its errors."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as done:
+            cli.main([str(arg) for arg in args])
+        return done.value.code, *capsys.readouterr()
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def drawn_decathlon(tmp_path_factory) -> Path:
     """The whole miniature decathlon, drawn once for all tests."""
     return mini_decathlon.make(tmp_path_factory.mktemp("drawn") / "mini")
-
-
-@pytest.fixture(scope="session")
-def decathlon_mini() -> Path:
-    """Six real domains in the official layout; they lie beside the repository and are no part of it."""
-    root = Path(__file__).resolve().parents[3] / "shared" / "data" / "decathlon_mini"
-    if not root.is_dir():
-        pytest.skip(f"the real decathlon images are not at hand: there is no folder {root}")
-    return root

@@ -225,13 +225,15 @@ def test_an_empty_or_foreign_table_is_refused(tiny_broden, file, content, words)
 
 def test_an_unknown_split_lists_those_present(tiny_broden):
     message = refusal(UserError, open_broden, tiny_broden, "test")
-    assert "There is no split 'test' in" in message and "only train, val: choose one of these." in message
+    assert "Unknown split 'test' in" in message and message.endswith("index.csv; known: train, val.")
 
 
 def test_an_unknown_category_offers_the_nearest(tiny_broden):
     message = refusal(UserError, open_broden, tiny_broden, None, ["objects"])
-    assert "There is no category 'objects' in" in message and message.endswith("scene: did you mean object?")
-    assert "No category is chosen of color, part" in refusal(UserError, open_broden, tiny_broden, None, [])
+    assert "Unknown category 'objects' in" in message and message.endswith("scene; nearest: object.")
+    assert "`categories` is empty: name at least one of color, part" in refusal(
+        UserError, open_broden, tiny_broden, None, []
+    )
 
 
 # Faults of one image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, features
 
-from data_prep import cli, mini_broden
+from data_prep import mini_broden
 from data_prep.broden import open_broden
 from data_prep.broden_check import check_broden
 from data_prep.common.errors import UserError
@@ -27,7 +28,7 @@ def test_a_sound_set_has_neither_fault_nor_warning(tiny_broden):
     report = check_broden(tiny_broden, progress=lambda *step: steps.append(step))
     assert (report.n_faults, report.faults, report.n_warnings, report.warnings) == (0, (), 0, ())
     assert (report.n_images, report.n_label_maps, report.n_concepts, report.n_categories) == (4, 7, 9, 5)
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [("checking", n, 4) for n in (1, 2, 3, 4)]
 
 
 FAULTS = {
@@ -95,7 +96,7 @@ def test_checking_goes_on_after_a_fault_and_counts_them_all(tiny_broden):
     assert report.n_warnings == 0, "labels that cannot be read must not be told as labels that are not there"
     few = check_broden(tiny_broden, limit=2)
     assert few.n_faults == 6 and few.faults == report.faults[:2]
-    with pytest.raises(UserError, match="limit is -1: give 0 or the number"):
+    with pytest.raises(UserError, match="`limit` is -1: give 0 or the number"):
         check_broden(tiny_broden, limit=-1)
 
 
@@ -160,13 +161,8 @@ def test_the_real_set_passes_whole(broden_real):
 # The command
 
 
-def run(capsys, *args: object) -> tuple[int, str, str]:
-    code = cli.main([str(arg) for arg in args])
-    return code, *capsys.readouterr()
-
-
-def test_check_ends_0_with_a_short_table(tiny_broden, capsys):
-    code, out, err = run(capsys, "check", tiny_broden)
+def test_check_ends_0_with_a_short_table(tiny_broden, said):
+    code, out, err = said("check", tiny_broden)
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines()]
     assert lines[0] == [str(tiny_broden)]
@@ -174,10 +170,10 @@ def test_check_ends_0_with_a_short_table(tiny_broden, capsys):
     assert lines[4:] == [["concepts", "9"], ["faults", "0"], ["warnings", "0"]]
 
 
-def test_check_ends_1_with_the_first_faults(tiny_broden, capsys):
+def test_check_ends_1_with_the_first_faults(tiny_broden, said):
     for name in ("color", "part", "material"):
         (tiny_broden / f"images/a/one_{name}.png").unlink()
-    code, out, err = run(capsys, "check", tiny_broden, "--limit", 1)
+    code, out, err = said("check", tiny_broden, "--limit", 1)
     assert (code, err) == (1, "")
     first, more, *_ = out.splitlines()
     assert first.startswith("fault: index.csv, row 2: Label map ") and "one_color.png is missing" in first
@@ -185,41 +181,51 @@ def test_check_ends_1_with_the_first_faults(tiny_broden, capsys):
     assert out.splitlines()[-2].split() == ["faults", "3"]
 
 
-def test_check_tells_warnings_and_still_ends_0(tiny_broden, capsys):
+def test_findings_as_rows_for_programs(tiny_broden, said):
+    (tiny_broden / "images/a/one_part.png").unlink()
+    edit(tiny_broden, "index.csv", "32,32,4,4", "32,32,4,four")
+    code, out, err = said("check", tiny_broden, "--style", "json", "--limit", 1)
+    assert code == 1 and err == "fault: 1 more, not told; raise --limit to read them.\n"
+    (row,) = json.loads(out)
+    assert (row["kind"], row["file"], row["place"]) == ("fault", "index.csv", 5)
+    _, out, _ = said("check", tiny_broden, "--style", "csv")
+    assert [line.split(",")[:3] for line in out.splitlines()] == [
+        ["kind", "file", "place"], ["fault", "index.csv", "5"], ["fault", "index.csv", "2"]
+    ]  # fmt: skip
+
+
+def test_check_tells_warnings_and_still_ends_0(tiny_broden, said):
     edit(tiny_broden, "c_object.csv", "lamp,1", "lamp,3")
-    code, out, _ = run(capsys, "check", tiny_broden)
+    code, out, _ = said("check", tiny_broden)
     assert code == 0
     assert "warning: c_object.csv, row 3: 'lamp' is stated in 3 images and counted in 1.\n" in out
 
 
 @pytest.mark.parametrize("spoil", ["folder", "table", "limit"])
-def test_what_cannot_be_read_ends_2_with_one_sentence(tiny_broden, capsys, spoil):
+def test_what_cannot_be_read_ends_2_with_one_sentence(tiny_broden, said, spoil):
     if spoil == "table":
         (tiny_broden / "label.csv").unlink()
     args = {"folder": [tiny_broden / "no"], "table": [tiny_broden], "limit": [tiny_broden, "--limit", -1]}[spoil]
-    code, out, err = run(capsys, "check", *args)
+    code, out, err = said("check", *args)
     assert (code, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("args", [[], ["chek"], ["check"], ["check", "x", "--limit", "many"], ["embedded", "x"]])
-def test_a_wrong_command_line_ends_2(args):
-    with pytest.raises(SystemExit) as done:
-        cli.main(args)
-    assert done.value.code == 2
+def test_a_wrong_command_line_ends_2(args, said):
+    assert said(*args)[0] == 2
 
 
 @pytest.mark.parametrize("args", [["--help"], ["check", "-h"], ["embedded", "--help"]])
-def test_help_ends_with_an_example_that_parses(args, capsys, monkeypatch):
-    with pytest.raises(SystemExit) as done:
-        cli.main(args)
-    assert done.value.code == 0
-    program, *example = capsys.readouterr().out.splitlines()[-1].split()
+def test_help_ends_with_an_example_that_parses(args, said, monkeypatch):
+    code, out, _ = said(*args)
+    assert code == 0
+    program, *example = out.splitlines()[-1].split()
     assert program == "data-prep"
     called = []
     monkeypatch.setattr("data_prep.broden_check.check_broden", lambda *given: called.append(given[:2]) or _stop())
     monkeypatch.setattr(mini_broden, "make", lambda root, **_: called.append(root) or root)
-    cli.main(example)
+    said(*example)
     assert called in ([(Path("data/broden"), 50)], [Path("data/mini-broden")])
 
 
@@ -238,21 +244,21 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_control_c_is_one_line_and_130(tiny_broden, capsys, monkeypatch):
+def test_control_c_is_one_line_and_130(tiny_broden, said, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("data_prep.broden_check._check_image", interrupt)
-    assert run(capsys, "check", tiny_broden) == (130, "", "interrupted\n")
+    assert said("check", tiny_broden) == (130, "", "interrupted: the same command resumes from here.\n")
 
 
-def test_embedded_prints_where_the_set_lies(tmp_path, capsys, monkeypatch):
+def test_embedded_prints_where_the_set_lies(tmp_path, said, monkeypatch):
     make = mini_broden.make
     monkeypatch.setattr(mini_broden, "make", lambda root, **options: make(root, n_images=3, **options))
-    code, out, _ = run(capsys, "embedded", "--out", tmp_path / "mini")
+    code, out, _ = said("embedded", "--out", tmp_path / "mini")
     assert (code, out) == (0, f"{tmp_path / 'mini'}\n")
     assert len(open_broden(tmp_path / "mini").images) == 3
-    code, out, err = run(capsys, "embedded", "--out", tmp_path / "mini")
+    code, out, err = said("embedded", "--out", tmp_path / "mini")
     assert (code, out) == (2, "") and err.startswith("error: ") and "already there" in err
     monkeypatch.setattr(mini_broden, "ensure", lambda progress: tmp_path / "cached")
-    assert run(capsys, "embedded") == (0, f"{tmp_path / 'cached'}\n", "")
+    assert said("embedded") == (0, f"{tmp_path / 'cached'}\n", "")

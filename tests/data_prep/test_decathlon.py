@@ -212,9 +212,9 @@ def test_wrong_input_is_told_in_one_sentence(tiny_decathlon, name):
 
 def test_unknown_names_offer_the_nearest(tiny_decathlon, tmp_path):
     data = open_decathlon(tiny_decathlon)
-    with pytest.raises(UserError, match=r"no domain 'svnh' in .* only dtd, svhn: did you mean svhn\?"):
+    with pytest.raises(UserError, match=r"Unknown domain 'svnh' in .*; known: dtd, svhn; nearest: svhn\."):
         data.split("svnh", "train")
-    with pytest.raises(UserError, match=r"no split 'valid', only train, val, test, train\+val: choose"):
+    with pytest.raises(UserError, match=r"Unknown split 'valid'; known: train, val, test, train\+val"):
         data.split("svhn", "valid")
     with pytest.raises(UserError, match="is no decathlon"):
         open_decathlon(tmp_path / "nowhere")

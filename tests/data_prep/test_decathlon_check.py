@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import cli
 from data_prep.common.errors import UserError
 from data_prep.decathlon_check import check_decathlon, measure
 from data_prep.findings import Finding
@@ -29,7 +28,7 @@ def test_a_sound_set_has_neither_fault_nor_warning(tiny_decathlon):
     report = check_decathlon(tiny_decathlon, progress=lambda *step: steps.append(step))
     assert (report.faults, report.warnings) == ((), ())
     assert (report.n_domains, report.n_splits, report.n_classes, report.n_images) == (2, 6, 5, 9)
-    assert steps == [(i, 4) for i in range(1, 5)] + [(i, 5) for i in range(1, 6)]
+    assert steps == [("checking", i, n) for n in (4, 5) for i in range(1, n + 1)]
 
 
 def test_checking_goes_on_after_a_fault_and_counts_them_all(tiny_decathlon):
@@ -88,7 +87,7 @@ def test_what_changes_no_number_is_a_warning(tiny_decathlon):
         Finding("dtd_val.json", "the whole file", "it is not there, so 'dtd' has no val split."),
         Finding("dtd_train.json", "image 40000001", f"{a} is 3 high and 7 wide, stated are 4 and 6."),
     )
-    with pytest.raises(UserError, match="limit is -1: give 0 or"):
+    with pytest.raises(UserError, match="`limit` is -1: give 0 or"):
         check_decathlon(tiny_decathlon, limit=-1)
 
 
@@ -112,28 +111,23 @@ def test_the_real_set_passes_whole(decathlon_mini):
 # The commands
 
 
-def run(capsys, *args: object) -> tuple[int, str, str]:
-    code = cli.main(["decathlon", *(str(arg) for arg in args)])
-    return code, *capsys.readouterr()
-
-
-def test_check_ends_with_a_short_table(tiny_decathlon, capsys):
-    code, out, err = run(capsys, "check", tiny_decathlon)
+def test_check_ends_with_a_short_table(tiny_decathlon, said):
+    code, out, err = said("decathlon", "check", tiny_decathlon)
     assert (code, err) == (0, "")
     counts = ["domains 2", "splits 6", "classes 5", "images 9", "faults 0", "warnings 0"]
     assert [" ".join(line.split()) for line in out.splitlines()] == [str(tiny_decathlon), *counts]
 
 
-def test_check_ends_1_with_the_first_faults(tiny_decathlon, capsys):
+def test_check_ends_1_with_the_first_faults(tiny_decathlon, said):
     for name in ("0001/a.png", "0002/b.png"):
         (tiny_decathlon / "data/dtd/train" / name).unlink()
-    code, out, _ = run(capsys, "check", tiny_decathlon, "--limit", 1, "--domains", "dtd")
+    code, out, _ = said("decathlon", "check", tiny_decathlon, "--limit", 1, "--domains", "dtd")
     assert code == 1 and out.startswith("fault: dtd_train.json, image 40000001: 'data/dtd/train/0001/a.png' is not in ")
     assert "\nfault: 1 more, not told; raise --limit to read them.\n" in out
 
 
-def test_stats_tells_a_table(tiny_decathlon, capsys):
-    code, out, _ = run(capsys, "stats", tiny_decathlon)
+def test_stats_tells_a_table(tiny_decathlon, said):
+    code, out, _ = said("decathlon", "stats", tiny_decathlon)
     assert code == 0
     head, dtd, svhn = (line.split() for line in out.splitlines())
     assert head[:5] == ["domain", "classes", "train", "val", "test"]
@@ -141,9 +135,21 @@ def test_stats_tells_a_table(tiny_decathlon, capsys):
     assert svhn[:7] == ["svhn", "3", "2", "1", "2", "3x3", "100.0%"]
 
 
+def test_stats_as_numbers_for_programs(tiny_decathlon, said):
+    code, out, _ = said("decathlon", "stats", tiny_decathlon, "--style", "json")
+    assert code == 0
+    dtd, svhn = json.loads(out)
+    assert (dtd["domain"], dtd["n_test"], dtd["labelled_test"], dtd["largest_height"]) == ("dtd", 1, False, 5)
+    assert svhn["grey_share"] == 1.0 and svhn["mean_red"] == svhn["mean_blue"] == pytest.approx(45 / 255)
+    (tiny_decathlon / "annotations/svhn_train.json").unlink()
+    _, out, _ = said("decathlon", "stats", tiny_decathlon, "--domains", "svhn", "--style", "csv")
+    header, row = (line.split(",") for line in out.splitlines())
+    assert dict(zip(header, row, strict=True))["n_train"] == dict(zip(header, row, strict=True))["mean_red"] == ""
+
+
 @pytest.mark.parametrize("args", [["check", "nowhere"], ["stats", "nowhere"], ["check", "SET", "--domains", "dtdd"]])
-def test_what_cannot_be_read_ends_2_with_one_sentence(tiny_decathlon, capsys, args):
-    code, out, err = run(capsys, *(str(tiny_decathlon) if arg == "SET" else arg for arg in args))
+def test_what_cannot_be_read_ends_2_with_one_sentence(tiny_decathlon, said, args):
+    code, out, err = said("decathlon", *(str(tiny_decathlon) if arg == "SET" else arg for arg in args))
     assert (code, out) == (2, "") and err.startswith("error: ") and err.count("\n") == 1
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from decathlon_files import png, write_tar
 
-from data_prep import cli, download
+from data_prep import download
 from data_prep.common.errors import UserError
 from data_prep.decathlon import open_decathlon
 from data_prep.decathlon_tables import OFFICIAL_ORDER
@@ -115,21 +115,21 @@ def download_number(domain: str) -> int:
 # One file
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server, tmp_path):
+def test_a_broken_download_resumes_where_it_stopped(server, tmp_path):
     data = np.random.default_rng(0).bytes(300_000)
     server.files["big"], server.break_after = data, 100_000
     path, steps = tmp_path / "big", []
-    with pytest.raises(UserError, match=r"broke off after 100,000 bytes .*: run the command again, it goes on there"):
+    with pytest.raises(UserError, match=r"broke off after 100,000 bytes .*: start again to resume there"):
         fetch(f"{server.url}/big", path)
     assert not path.exists()
     fetch(f"{server.url}/big", path, lambda *step: steps.append(step))
     assert path.read_bytes() == data and server.asked == [("big", None), ("big", "bytes=100000-")]
-    assert steps[0][0] > 100_000 and steps[-1] == (300_000, 300_000)
+    assert steps[0][1] > 100_000 and steps[-1] == ("downloading", 300_000, 300_000)
     assert [file.name for file in tmp_path.iterdir()] == ["big"], "nothing else is left"
 
 
 @pytest.mark.parametrize("change", ["file", "no ranges", "no tags", "note damaged", "all there but the name"])
-def test_it_starts_anew_where_it_cannot_go_on(server, tmp_path, change):
+def test_it_starts_again_where_it_cannot_resume(server, tmp_path, change):
     data = np.random.default_rng(0).bytes(50_000)
     server.files["big"], server.break_after = data, 20_000
     server.tags = change != "no tags"
@@ -149,7 +149,7 @@ def test_it_starts_anew_where_it_cannot_go_on(server, tmp_path, change):
 
 
 def test_what_cannot_be_had_is_told(server, tmp_path):
-    with pytest.raises(UserError, match="cannot be had, the server says 404"):
+    with pytest.raises(UserError, match="cannot be downloaded, the server says 404"):
         fetch(f"{server.url}/none", tmp_path / "none")
     server.shutdown()
     server.server_close()
@@ -163,7 +163,7 @@ def test_what_cannot_be_had_is_told(server, tmp_path):
 
 
 def run(server: Server, root: Path, archives: tuple, **options) -> list[str]:
-    return list(download.download(root, base_url=server.url, archives=archives, **options))
+    return list(download.download_decathlon(root, base_url=server.url, archives=archives, **options))
 
 
 def test_what_is_downloaded_opens_as_a_decathlon(server, tmp_path):
@@ -195,7 +195,7 @@ def test_only_the_domains_asked_for(server, tmp_path):
     server.asked.clear()
     lines = run(server, tmp_path / "other", archives, domains=["imagenet12"])
     assert [name for name, _ in server.asked] == [ANNOTATIONS.name] and "Sign in at image-net.org" in lines[-1]
-    with pytest.raises(UserError, match="no official domain 'mnist': choose of imagenet12, aircraft"):
+    with pytest.raises(UserError, match="Unknown official domain 'mnist'; known: imagenet12, aircraft"):
         run(server, tmp_path, archives, domains=["mnist"])
 
 
@@ -263,16 +263,15 @@ def test_damaged_archives_leave_nothing_half_written(server, tmp_path):
         (tmp_path / "downloads" / IMAGES.name).unlink()
 
 
-def test_the_command(server, tmp_path, capsys):
+def test_the_command(server, tmp_path, said):
     server.files, _ = official()
     argv = ["decathlon", "download", str(tmp_path), "--domains", "dtd", "imagenet12", "--base-url", server.url]
-    assert cli.main(argv) == 2
-    out, err = capsys.readouterr()
-    assert err.startswith("error: ") and ANNOTATIONS.sha256 in err and err.count("\n") == 1
-    assert cli.main([*argv, "--accept-other-checksum"]) == 0
-    out, err = capsys.readouterr()
-    assert "resize each to 72 pixels on its shorter side" in out and err == ""
-    assert cli.main(["decathlon", "check", str(tmp_path), "--domains", "dtd"]) == 0
+    code, out, err = said(*argv)
+    assert code == 2 and err.startswith("error: ") and ANNOTATIONS.sha256 in err and err.count("\n") == 1
+    assert err.endswith("download again, or with --accept-other-checksum if you trust the server.\n")
+    code, out, err = said(*argv, "--accept-other-checksum")
+    assert code == 0 and "resize each to 72 pixels on its shorter side" in out and err == ""
+    assert said("decathlon", "check", tmp_path, "--domains", "dtd")[0] == 0
 
 
 def test_published_values_are_those_of_the_file_beside_the_real_data(decathlon_mini):

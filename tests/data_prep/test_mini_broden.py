@@ -97,7 +97,7 @@ def test_the_index_is_in_the_published_layout(full_set):
 
 
 def test_the_checker_finds_no_fault(full_set):
-    report = check_broden(full_set, 20, None)
+    report = check_broden(full_set)
     assert (report.n_faults, report.n_warnings) == (0, 0)
 
 
@@ -215,7 +215,9 @@ def plane(canvas: Canvas, index: int, name: str) -> np.ndarray:
     return canvas.planes[index] == canvas.code(name)
 
 
-@pytest.mark.parametrize("frame", [Frame(112, 112), Frame(60.3, 90.7, 0.6, tilt=30, flip=True), Frame(190, 20, 2.5, tilt=-10)])
+@pytest.mark.parametrize(
+    "frame", [Frame(112, 112), Frame(60.3, 90.7, 0.6, tilt=30, flip=True), Frame(190, 20, 2.5, tilt=-10)]
+)
 def test_a_red_disc_is_labelled_where_it_is_red(frame):
     canvas = Canvas(np.random.default_rng(0))
     canvas.pen("ball", frame).fill(ellipse(3, -4, 20), (1.0, 0.0, 0.0), part="skin", material="rubber")
@@ -295,7 +297,7 @@ def test_a_regular_texture_repeats(name):
 
 
 def test_make_refuses_an_empty_set(tmp_path):
-    with pytest.raises(UserError, match="n_images is 0"):
+    with pytest.raises(UserError, match="`n_images` is 0"):
         mini_broden.make(tmp_path / "none", n_images=0)
 
 
@@ -303,7 +305,7 @@ def test_make_into_an_empty_folder_reports_its_progress(tmp_path):
     calls = []
     root = mini_broden.make(tmp_path, n_images=2, workers=1, progress=lambda *counts: calls.append(counts))
     assert root == tmp_path and (root / "index.csv").is_file()
-    assert calls == [(1, 2), (2, 2)]
+    assert calls == [("drawing", 1, 2), ("drawing", 2, 2)]
 
 
 def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
@@ -316,7 +318,7 @@ def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_two_at_once_get_one_set_and_it_is_drawn_no_more(tmp_path, monkeypatch):
     make, made = mini_broden.make, []
 
-    def small(root, progress=None):
+    def small(root, progress):
         made.append(root)
         barrier.wait(timeout=30)
         return make(root, n_images=2, workers=1)

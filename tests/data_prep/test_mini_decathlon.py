@@ -124,7 +124,7 @@ def test_a_set_is_made_in_a_new_folder_only_and_found_in_the_cache(tmp_path, mon
     monkeypatch.setattr(mini_decathlon, "DOMAINS", {"mini-svhn": mini_decathlon.DOMAINS["mini-svhn"]})
     steps = []
     root = mini_decathlon.ensure(tmp_path / "cache", progress=lambda *step: steps.append(step))
-    assert steps == [(400, 660), (500, 660), (660, 660)]
+    assert steps == [("drawing", n, 660) for n in (400, 500, 660)]
     before = (root / "mean_std.json").stat().st_mtime_ns
     assert mini_decathlon.ensure(tmp_path / "cache") == root and (root / "mean_std.json").stat().st_mtime_ns == before
     with pytest.raises(UserError, match="is already there; a set is only made in a new folder"):

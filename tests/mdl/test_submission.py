@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
-from pathlib import Path
 
 import pytest
+from real_data import real_data
 
 from data_prep.common.errors import UserError
 from mdl.published import OFFICIAL
@@ -193,10 +193,7 @@ def test_domains_that_are_not_there(tmp_path, label_zip, predictions):
 
 @pytest.fixture(scope="module")
 def official_labels():
-    path = Path(__file__).resolve().parents[3] / "shared" / "data" / "decathlon_mini" / "official" / "labels_test.zip"
-    if not path.is_file():
-        pytest.skip(f"the official test labels are not at hand: there is no file {path}")
-    return read_official_labels(path)
+    return read_official_labels(real_data("decathlon_mini/official/labels_test.zip"))
 
 
 def test_official_labels(official_labels):
