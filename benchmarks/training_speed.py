@@ -133,7 +133,7 @@ def make_step(
     optimizers = make_optimizers(dict(network.named_parameters()), plan)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> None:
-        training_step(network, optimizers, images, labels, 1e-3 / len(labels), precision)
+        training_step(network, optimizers, images, labels, scale=1e-3 / len(labels), precision=precision)
 
     return step
 
@@ -141,7 +141,7 @@ def make_step(
 def endless_batches(pictures: DecodedImages, rules: InputRules, batch_size: int) -> Iterator[Batch]:
     epoch = 0
     while True:
-        yield from shuffled_batches(pictures, rules, batch_size, 0, epoch)
+        yield from shuffled_batches(pictures, rules, batch_size=batch_size, seed=0, epoch=epoch)
         epoch += 1
 
 

@@ -5,9 +5,9 @@
     with torch.inference_mode():
         logits = network(images)              # (B, 3, H, W) normalised with facts.mean and facts.std
 
-The folder `weights` beside this module holds `weights.json`, one safetensors file for each network (see `mdl.networks.weight_files`) and
-`CARD.md`, which tells data, recipes, accuracies and limits. `mdl.shipped.make` writes it. The base network stands alone; the
-file of any other one holds what its domain owns and is read together with the base's.
+The folder `weights` beside this module holds `weights.json`, one safetensors file for each network (see
+`mdl.networks.weight_files`) and `CARD.md`, which tells data, recipes, accuracies and limits. `mdl.shipped.make` writes it. The
+base network stands alone; the file of any other one holds what its domain owns and is read together with the base's.
 """
 
 from __future__ import annotations

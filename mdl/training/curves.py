@@ -1,6 +1,7 @@
 """The curves of a training run as a table and a small picture.
 
-write_curves(folder, history)              # curve.csv, curve.png
+write_table(folder, history)                # curve.csv
+write_picture(folder, history)              # curve.png
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from data_prep.common.files import write_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRow:
     """One epoch, counted from 1. Accuracies in [0, 1]; val is None without a val split; seconds: of the whole epoch."""
 
@@ -28,7 +29,7 @@ class EpochRow:
 
 
 def write_table(folder: Path, history: Sequence[EpochRow]) -> None:
-    """`curve.csv`, one row an epoch."""
+    """`curve.csv`, one row for each epoch."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, [f.name for f in fields(EpochRow)], lineterminator="\n")
     table.writeheader()

@@ -1,4 +1,4 @@
-"""What a training run says while it goes on: a bar with the time left on a terminal, one line an epoch anywhere.
+"""What a training run says on the way: a bar with the time left on a terminal, one line for each epoch anywhere.
 
 with Display("gtsrb, pointwise-sharing") as watch:
     Training(..., watch=watch).fit()
@@ -48,9 +48,10 @@ class Display(Watch):
         self.title, self._started = title, None
         self._bars.reset(self._task, visible=False)
 
-    def decoding(self, done: int, n_images: int) -> None:
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """A `data_prep.common.terminal.Progress`, such as of the images decoded."""
         self._bars.update(
-            self._task, description=f"{self.title}: decoding", completed=done, total=n_images, visible=done < n_images
+            self._task, description=f"{self.title}: {stage}", completed=done, total=total, visible=done < total
         )
 
     def step(self, epoch: int, epochs: int, done: int, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""Images of one domain as training reads them: decoded once, cropped anew each epoch, normalised on the fly.
+"""Images of one domain as training reads them: decoded once, cropped differently each epoch, normalised on the fly.
 
     rules = input_rules("gtsrb", resize=72, crop=64)
     pictures = decode(data_set.split("gtsrb", "train"), rules, cache=Path("cache"))
@@ -6,7 +6,7 @@
         images, labels = to_input(pixels, normalisation), pictures.labels[numbers]    # (B, 3, H, W) float; (B,)
 
 Which images form a batch, where each is cropped and whether it is flipped are functions of (seed, epoch, number of the
-image) alone. Nothing is drawn from an iterator's state, so that training taken up after any epoch sees the very
+image) alone. Nothing is drawn from an iterator's state, so that training resumed after any epoch sees the very
 pixels that it would have seen without the interruption.
 
 Sizes are in pixels. Rules per domain: the published code of Guo et al. 2019 (Resize 72, crop 64); flips: Rebuffi et
@@ -31,6 +31,7 @@ from PIL import Image
 from torch import Tensor
 
 from data_prep.common.errors import UserError
+from data_prep.common.terminal import Progress, silent
 from data_prep.formats import ClassifiedImages
 from mdl.published import MINI_PREFIX
 
@@ -43,19 +44,23 @@ DECODED_VERSION = 1
 """Raised whenever decoding changes; it is part of the name of a cached file."""
 
 PORTION = 256
+"""Images that are decoded between two reports of progress."""
 
-Progress = Callable[[int, int], None]
 Batch = tuple[np.ndarray, np.ndarray]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def official_name(domain: str) -> str:
-    """`official_name("mini-gtsrb")` is "gtsrb": the domain whose rules a miniature inherits."""
+    """The domain whose rules a miniature inherits.
+
+    >>> official_name("mini-gtsrb")
+    'gtsrb'
+    """
     return domain.removeprefix(MINI_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputRules:
     """How images of one domain enter the network.
 
@@ -72,7 +77,12 @@ class InputRules:
 
 
 def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = False) -> InputRules:
-    """`input_rules("svhn")`: the rules of a domain, or of its namesake for a `mini-` domain, at any `resize`.
+    """The rules of a domain, or of its namesake for a `mini-` domain, at any `resize`.
+
+    >>> input_rules("dtd")
+    InputRules(resize=72, train_crop=64, test_crop=72, random=True, flip=False)
+    >>> input_rules("mini-svhn").train_crop, input_rules("daimlerpedcls", resize=36, crop=32).resize
+    (72, (72, 36))
 
     Raises `UserError` where `crop` exceeds `resize`.
     """
@@ -80,9 +90,10 @@ def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = Fals
         raise UserError(f"Crop {crop} does not fit into images resized to {resize}: give a crop from 1 to {resize}.")
     name = official_name(domain)
     if name in TALL:
-        return InputRules((2 * resize, resize), None, None, random=False, flip=flip)
+        return InputRules(resize=(2 * resize, resize), train_crop=None, test_crop=None, random=False, flip=flip)
     centred = name in CENTRE_CROPPED
-    return InputRules(resize, resize if centred else crop, resize, random=not centred, flip=flip)
+    train_crop = resize if centred else crop
+    return InputRules(resize=resize, train_crop=train_crop, test_crop=resize, random=not centred, flip=flip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +104,12 @@ class Normalisation:
     std: tuple[float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecodedImages:
     """One split, decoded and resized: image i is `pictures[i]`, (H, W, 3) uint8.
 
-    pixels: all images one after the other, in memory or mapped from a file. sizes: (N, 2) int32, H and W of each.
+    labels, image_ids: (N,) int64; a label is -1 where it is withheld. pixels: all images one after the other, in memory or
+    mapped from a file. sizes: (N, 2) int32, H and W of each. starts: (N,) int64, where each begins in `pixels`.
     """
 
     domain: str
@@ -120,7 +132,7 @@ class DecodedImages:
 
 
 def decode(
-    images: ClassifiedImages, rules: InputRules, cache: Path | None = None, progress: Progress | None = None
+    images: ClassifiedImages, rules: InputRules, cache: Path | None = None, progress: Progress = silent
 ) -> DecodedImages:
     """`decode(split, rules, cache)`: every image decoded and resized, or mapped from the file that did it before.
 
@@ -137,17 +149,27 @@ def decode(
         parts = list(_resized_images(images, rules, progress))
         pixels, sizes = np.concatenate([part.ravel() for part in parts]), np.array([part.shape[:2] for part in parts])
     else:
-        pixels, sizes = _cached(images, fingerprint, rules, Path(cache), progress)
+        pixels, sizes = _cached(images, fingerprint, rules, cache=Path(cache), progress=progress)
     lengths = 3 * sizes.astype(np.int64).prod(1)
     return DecodedImages(
-        images.domain, images.split, tuple(images.class_names), np.asarray(images.labels, np.int64),
-        np.asarray(images.image_ids, np.int64), fingerprint, pixels, sizes.astype(np.int32),
-        np.cumsum(lengths) - lengths,
-    )  # fmt: skip
+        domain=images.domain,
+        split=images.split,
+        class_names=tuple(images.class_names),
+        labels=np.asarray(images.labels, np.int64),
+        image_ids=np.asarray(images.image_ids, np.int64),
+        fingerprint=fingerprint,
+        pixels=pixels,
+        sizes=sizes.astype(np.int32),
+        starts=np.cumsum(lengths) - lengths,
+    )
 
 
 def resized(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 with its shorter side, or both sides, as `size` says; bilinear, antialiased (Pillow)."""
+    """(H, W, 3) uint8 with its shorter side, or both sides, as `size` says; bilinear, antialiased (Pillow).
+
+    >>> resized(np.zeros((40, 60, 3), np.uint8), 20).shape
+    (20, 30, 3)
+    """
     height, width = image.shape[:2]
     if isinstance(size, int):
         shorter = min(height, width)
@@ -162,6 +184,7 @@ def resized(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
 def shuffled_batches(
     pictures: DecodedImages,
     rules: InputRules,
+    *,
     batch_size: int,
     seed: int,
     epoch: int,
@@ -178,20 +201,28 @@ def shuffled_batches(
     mirrored = draws.random(len(pictures)) < 0.5 if rules.flip else None
     rank, processes = share
     batches = [batch[rank::processes] for batch in _cut(order, batch_size)]
-    return _ahead(lambda batch: _assemble(pictures, batch, rules.train_crop, place, mirrored), batches)
+    return _ahead(
+        lambda batch: _assemble(pictures, batch, crop=rules.train_crop, place=place, mirrored=mirrored), batches
+    )
 
 
 def ordered_batches(
     pictures: DecodedImages, rules: InputRules, batch_size: int, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
-    """Every image once, in order, cropped in the centre; arguments as in `shuffled_batches`."""
+    """Every image once, in order, cropped in the centre; `share` as in `shuffled_batches`."""
     rank, processes = share
     mine = [batch[rank::processes] for batch in _cut(np.arange(len(pictures)), batch_size)]
-    return _ahead(lambda batch: _assemble(pictures, batch, rules.test_crop), [batch for batch in mine if len(batch)])
+    return _ahead(
+        lambda batch: _assemble(pictures, batch, crop=rules.test_crop), [batch for batch in mine if len(batch)]
+    )
 
 
 def batch_sizes(n_images: int, batch_size: int) -> list[int]:
-    """`batch_sizes(10, 4)` is [4, 3, 3]: as few batches as `batch_size` allows, equal but for one image."""
+    """As few batches as `batch_size` allows, equal but for one image.
+
+    >>> batch_sizes(10, 4)
+    [4, 3, 3]
+    """
     n_batches = -(-n_images // batch_size)
     return [n_images // n_batches + (i < n_images % n_batches) for i in range(n_batches)]
 
@@ -212,6 +243,7 @@ def _cut(numbers: np.ndarray, batch_size: int) -> list[np.ndarray]:
 def _assemble(
     pictures: DecodedImages,
     batch: np.ndarray,
+    *,
     crop: int | None,
     place: np.ndarray | None = None,
     mirrored: np.ndarray | None = None,
@@ -242,7 +274,7 @@ def _ahead(work: Callable[[Item], Result], items: Sequence[Item], depth: int = 2
 
 
 def _cached(
-    images: ClassifiedImages, fingerprint: str, rules: InputRules, cache: Path, progress: Progress | None
+    images: ClassifiedImages, fingerprint: str, rules: InputRules, *, cache: Path, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and sizes from the cache, decoded first where they are not there whole.
 
@@ -280,11 +312,10 @@ def _agree(pixel_file: Path, size_file: Path) -> bool:
     return pixel_file.stat().st_size == 3 * int(sizes.astype(np.int64).prod(1).sum())
 
 
-def _resized_images(images: ClassifiedImages, rules: InputRules, progress: Progress | None) -> Iterator[np.ndarray]:
+def _resized_images(images: ClassifiedImages, rules: InputRules, progress: Progress) -> Iterator[np.ndarray]:
     """Every image in order, decoded by a few threads, in portions so that a fast disk does not fill the memory."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for start in range(0, len(images), PORTION):
             portion = range(start, min(start + PORTION, len(images)))
             yield from threads.map(lambda i: resized(images.read(i), rules.resize), portion)
-            if progress:
-                progress(portion.stop, len(images))
+            progress("decoding", portion.stop, len(images))

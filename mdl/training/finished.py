@@ -84,7 +84,7 @@ def evaluate_kept(
             f"{kept.result.n_classes}: give the data that it was trained on."
         )
     pictures = decode(images, kept.plan.input_rules, cache)
-    return evaluate(kept.network.to(group.device), pictures, kept.plan.input_rules, kept.normalisation, group)
+    return evaluate(kept.network.to(group.device), pictures, kept.plan.input_rules, kept.normalisation, group=group)
 
 
 def export_kept(kept: Kept, path: str | Path) -> Path:

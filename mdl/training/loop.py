@@ -1,13 +1,15 @@
 """The training loop: SGD over the images of one domain, epoch by epoch, resumable to the same final weights.
 
     learner = Learner.of_domain(net, "gtsrb")                  # or Learner.of_body(body), to pre-train
-    history = Training(learner, pictures, normalisation, plan, TrainingState(folder, identity)).fit()
+    state = TrainingState(folder, identity)
+    training = Training(learner=learner, pictures=pictures, normalisation=normalisation, plan=plan, state=state)
+    history = training.fit()
     evaluation = evaluate(learner.network, pictures["test"], plan.input_rules, normalisation)
     evaluation.n_correct, evaluation.n_test
 
 What is promised: the weights after the last epoch are a function of the plan, the data, the starting weights, the
 number of processes, and the arithmetic of the device and its number of threads. How often the run was interrupted and
-taken up again changes no bit of them. Data order, augmentation and dropout are functions of (seed, epoch, image or
+resumed changes no bit of them. Data order, augmentation and dropout are functions of (seed, epoch, image or
 step); torch's global random state is left as it was.
 """
 
@@ -39,7 +41,7 @@ from mdl.training.feed import (
 )
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
-from mdl.training.state import TrainingState
+from mdl.training.state import TrainingState, Which
 
 TEST_BATCH = 128
 LOSS_CHECK = 16
@@ -52,7 +54,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 
 
 class TrainingError(UserError):
-    """Training cannot go on; the message names the step and the last good checkpoint."""
+    """Training cannot continue; the message names the step and the last good checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Learner:
     network: nn.Module
     state: Mapping[str, Tensor]
     training: Callable[[], object]
+    optimizer: Callable[[str], str] = lambda name: "sgd"
 
     @classmethod
     def of_body(cls, body: ResNet26) -> Learner:
@@ -72,7 +75,7 @@ class Learner:
     @classmethod
     def of_domain(cls, net: MultiDomainNetwork, domain: str) -> Learner:
         """What the method of `net` trains for `domain`."""
-        return cls(net.network(domain), net.domain_state(domain), lambda: net.train_domain(domain))
+        return cls(net.network(domain), net.domain_state(domain), lambda: net.train_domain(domain), net.method.optimizer)
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -100,11 +103,11 @@ class Watch:
     def epoch(self, row: EpochRow, epochs: int) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
-    """`Training(learner, pictures, normalisation, plan, state).fit()`: one run.
+    """One run: `fit()` does it.
 
-    pictures: "train" and, to choose on, "val". state: the run's folder; a run that it holds is gone on with.
+    pictures: "train" and, to choose on, "val". state: the run's folder; a run that it holds is resumed.
     """
 
     learner: Learner
@@ -121,9 +124,9 @@ class Training:
         Raises `TrainingError` where the loss, or a weight after an epoch, is not finite.
         """
         learner, plan, state = self.learner, self.plan, self.state
-        keep = plan.choose if "val" in self.pictures else "last"
+        keep: Which = "best" if plan.choose == "best" and "val" in self.pictures else "last"
         learner.training()
-        optimizers = make_optimizers(learner.parameters, plan)
+        optimizers = make_optimizers(learner.parameters, plan, learner.optimizer)
         history = [EpochRow(**row) for row in state.restore(learner.state, optimizers)]
         if history and keep == "best":
             state.check("best")  # what is lost is told now, not after the last epoch
@@ -136,7 +139,16 @@ class Training:
                 raise self._broken(f"The weights for {plan.domain} are not finite after epoch {epoch + 1}", epoch)
             val = self._evaluate("val").accuracy if "val" in self.pictures else None
             seconds = time.perf_counter() - started
-            history.append(EpochRow(epoch + 1, plan.learning_rate(epoch), loss, accuracy, val, seconds))
+            history.append(
+                EpochRow(
+                    epoch=epoch + 1,
+                    lr=plan.learning_rate(epoch),
+                    train_loss=loss,
+                    train_accuracy=accuracy,
+                    val_accuracy=val,
+                    seconds=seconds,
+                )
+            )
             if self.group.is_first:
                 rows = [asdict(row) for row in history]
                 if keep == "best" and best_epoch(history) == epoch + 1:
@@ -156,30 +168,34 @@ class Training:
         return history
 
     def _epoch(self, network: nn.Module, optimizers: Mapping[str, Optimizer], epoch: int) -> tuple[float, float]:
-        """One pass over the training images; (mean loss, accuracy), each image as it was met."""
+        """One pass over the training images; (mean loss, accuracy), each image as the network was when it saw it."""
         plan, train, group = self.plan, self.pictures["train"], self.group
         set_learning_rate(optimizers, plan, epoch)
         sizes = batch_sizes(len(train), plan.batch_size)
-        batches = shuffled_batches(train, plan.input_rules, plan.batch_size, plan.seed, epoch, group.share)
+        batches = shuffled_batches(
+            train, plan.input_rules, batch_size=plan.batch_size, seed=plan.seed, epoch=epoch, share=group.share
+        )
         losses, n_correct = [], torch.zeros((), dtype=torch.int64, device=group.device)
         with random_numbers(plan.seed, epoch, group):
             for step, (pixels, numbers) in enumerate(batches):
                 images = to_input(pixels, self.normalisation, group.device)
                 labels = torch.from_numpy(train.labels[numbers]).to(group.device)
                 # Averaged over processes, the gradient is that of the mean over the whole batch, however it was parted.
-                loss, logits = training_step(network, optimizers, images, labels, group.n / sizes[step], plan.precision)
+                loss, logits = training_step(
+                    network, optimizers, images, labels, scale=group.n / sizes[step], precision=plan.precision
+                )
                 losses.append(loss)
                 n_correct += (logits.argmax(1) == labels).sum()
                 if len(losses) % LOSS_CHECK == 0 or step + 1 == len(sizes):
                     self._check_loss(losses[-LOSS_CHECK:], epoch, step)
                 if group.is_first:
                     self.watch.step(epoch, plan.epochs, step + 1, len(sizes))
-        loss_sum, n_correct = group.total([float(torch.stack(losses).double().sum()), float(n_correct)])
-        return loss_sum / len(train), n_correct / len(train)
+        loss_sum, n_right = group.total([float(torch.stack(losses).double().sum()), float(n_correct)])
+        return loss_sum / len(train), n_right / len(train)
 
     def _evaluate(self, split: str) -> Evaluation:
         return evaluate(
-            self.learner.network, self.pictures[split], self.plan.input_rules, self.normalisation, self.group
+            self.learner.network, self.pictures[split], self.plan.input_rules, self.normalisation, group=self.group
         )
 
     def _check_loss(self, losses: Sequence[Tensor], epoch: int, step: int) -> None:
@@ -194,8 +210,8 @@ class Training:
         last = self.state.path("last")
         good = f"the last good checkpoint is {last} (epoch {epoch})" if last.exists() else "there is no checkpoint yet"
         return TrainingError(
-            f"{what} (learning rate {self.plan.learning_rate(epoch):g}); {good}: train anew with a lower one, "
-            f"--set lr=... --no-resume."
+            f"{what} (learning rate {self.plan.learning_rate(epoch):g}); {good}: train again with a lower one, "
+            f"`overrides` lr=..., and `overwrite`."
         )
 
 
@@ -204,6 +220,7 @@ def training_step(
     optimizers: Mapping[str, Optimizer],
     images: Tensor,
     labels: Tensor,
+    *,
     scale: float,
     precision: str = "float32",
 ) -> tuple[Tensor, Tensor]:
@@ -227,6 +244,7 @@ def evaluate(
     pictures: DecodedImages,
     rules: InputRules,
     normalisation: Normalisation,
+    *,
     group: Processes = ALONE,
 ) -> Evaluation:
     """The class that the network gives each image, in float32; leaves the network in evaluation."""
@@ -241,15 +259,18 @@ def evaluate(
     return Evaluation(classes, int((classes == pictures.labels).sum()), int((pictures.labels >= 0).sum()))
 
 
-def make_optimizers(parameters: Mapping[str, nn.Parameter], plan: Plan) -> dict[str, Optimizer]:
-    """SGD for all; but Adam, without weight decay, for the real-valued masks of piggyback, as its paper has it."""
-    masks = [tensor for name, tensor in parameters.items() if name.endswith(".mask")]
-    others = [tensor for name, tensor in parameters.items() if not name.endswith(".mask")]
+def make_optimizers(
+    parameters: Mapping[str, nn.Parameter], plan: Plan, optimizer: Callable[[str], str] = lambda name: "sgd"
+) -> dict[str, Optimizer]:
+    """SGD, or Adam without weight decay, for each parameter as `optimizer(name)` says: "sgd" or "adam"."""
+    by_kind: dict[str, list[nn.Parameter]] = {"sgd": [], "adam": []}
+    for name, tensor in parameters.items():
+        by_kind[optimizer(name)].append(tensor)
     optimizers: dict[str, Optimizer] = {}
-    if others:
-        optimizers["sgd"] = SGD(others, plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay)
-    if masks:
-        optimizers["adam"] = Adam(masks, plan.mask_lr)
+    if by_kind["sgd"]:
+        optimizers["sgd"] = SGD(by_kind["sgd"], plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay)
+    if by_kind["adam"]:
+        optimizers["adam"] = Adam(by_kind["adam"], plan.mask_lr)
     return optimizers
 
 
@@ -262,7 +283,12 @@ def set_learning_rate(optimizers: Mapping[str, Optimizer], plan: Plan, epoch: in
 
 
 def best_epoch(history: Sequence[EpochRow]) -> int:
-    """The epoch, from 1, with the highest accuracy on val; the earliest of equals."""
+    """The epoch, from 1, with the highest accuracy on val; the earliest of equals.
+
+    >>> curve = {"lr": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "seconds": 2.0}
+    >>> best_epoch([EpochRow(epoch=n + 1, val_accuracy=val, **curve) for n, val in enumerate([0.3, 0.6, 0.6])])
+    2
+    """
     return max(history, key=lambda row: row.val_accuracy if row.val_accuracy is not None else -1.0).epoch
 
 

@@ -1,6 +1,6 @@
 """One run from images to a finished result folder: pre-train a base network, or train one domain with one method.
 
-    setting = Setting(open_decathlon(root), "mini", load_recipe("mini"), cache=Path("cache"))
+    setting = Setting(data=open_decathlon(root), name="mini", recipe=load_recipe("mini"), cache=Path("cache"))
     pretrain(setting, "runs/base", domain="imagenet12", backbone="separable")
     train_domain(setting, "runs/dtd", "dtd", "pointwise-sharing", body=Path("runs/base/body.safetensors"))
 
@@ -16,7 +16,7 @@ test are withheld, the classes given to its images are written for a submission 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,16 +26,18 @@ import numpy as np
 import torch
 
 from data_prep.common.errors import UserError, choose
+from data_prep.common.terminal import Progress, silent
 from data_prep.formats import ClassifiedImages
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.resnet26 import ResNet26, multiply_adds, plain_resnet26, separable_resnet26
-from mdl.networks.sharing import METHODS, SharingMethod
+from mdl.networks.sharing import method_class, sharing_method
 from mdl.networks.sharing.base import backbone as backbone_of
+from mdl.networks.sharing.systems import system_name
 from mdl.networks.weight_files import load_body, load_domain, read_meta, save_body, save_domain, shared_hash
 from mdl.results import Cost, Result, is_done, read_result, write_predictions, write_result
 from mdl.training.curves import EpochRow
-from mdl.training.feed import DecodedImages, Normalisation, Progress, decode
+from mdl.training.feed import DecodedImages, Normalisation, decode
 from mdl.training.loop import ALONE, Evaluation, Learner, Training, Watch, evaluate
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan, Recipe
@@ -59,10 +61,10 @@ class DomainSets(Protocol):
     def mean_std(self, domain: str) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """What all runs of a session share. name: of the data, in results. cache: folder of decoded images, None for none.
-    overwrite: begin anew where a folder holds a run. decoding: hears (images done, of how many)."""
+    overwrite: start over where a folder holds a run. progress: hears how many images are decoded."""
 
     data: DomainSets
     name: str
@@ -71,7 +73,7 @@ class Setting:
     cache: Path | None = None
     watch: Watch = field(default_factory=Watch)
     overwrite: bool = False
-    decoding: Progress | None = None
+    progress: Progress = silent
 
 
 @dataclass(frozen=True)
@@ -102,15 +104,16 @@ def pretrain(
     images = read_domain(setting, domain, plan)
     width = getattr(setting.recipe.width, backbone)
     body = BUILDERS[backbone](images.n_classes, width, plan.dropout, plan.seed)
-    if prepare_for:
-        choose("method", prepare_for, METHODS)
-        METHODS[prepare_for].with_options({}).prepare(body)
+    prepared = method_class(prepare_for) if prepare_for else None
+    if prepared:
+        prepared.prepare(body)
     learner = Learner.of_body(_placed(body, setting.group))
-    network = {"backbone": backbone, "width": width, "n_classes": images.n_classes, "prepared_for": prepare_for}
-    system = f"base-{backbone}" + (f"-{prepare_for}" if prepare_for else "")
+    network = {"backbone": backbone, "width": width, "n_classes": images.n_classes,
+               "prepared_for": prepared.name if prepared else None}  # fmt: skip
+    system = f"base-{backbone}" + (f"-{prepared.name}" if prepared else "")
 
     def keep(meta: dict[str, Any]) -> None:
-        save_body(body, Path(folder) / BODY_FILE, meta)
+        save_body(body, Path(folder) / BODY_FILE, meta, prepared)
 
     return _run(
         setting, Path(folder), plan, images, learner, network, keep, system=system, backbone=backbone, width=width
@@ -131,7 +134,6 @@ def train_domain(
     body: file of the base network. sources: domain files that `soft-sharing` mixes, trained with pointwise-sharing on
     the same body. Raises `UserError` for a body whose width is not the recipe's and whatever does not fit together.
     """
-    phase = "soft_sharing" if method == "soft-sharing" else "train"
     net, base_domain = open_network(body, method, options, sources)
     kind, width = backbone_of(net.body), net.body.n_features // 8
     wanted = getattr(setting.recipe.width, kind)
@@ -142,11 +144,11 @@ def train_domain(
         )
     if domain == base_domain:
         raise UserError(f"{domain} is the domain that {body} was pre-trained on: choose another, or use `mdl eval`.")
-    plan = setting.recipe.plan(phase, domain, system_name(net.method, kind))
+    plan = setting.recipe.plan(net.method.phase, domain, system_name(net.method, kind))
     images = read_domain(setting, domain, plan)
     net.add(domain, images.n_classes, plan.dropout, plan.seed)
     network = {
-        "backbone": kind, "width": width, "n_classes": images.n_classes, "method": method,
+        "backbone": kind, "width": width, "n_classes": images.n_classes, "method": net.method.name,
         "options": net.method.options(), "shared": shared_hash(net),
     }  # fmt: skip
     _placed(net, setting.group)
@@ -161,40 +163,20 @@ def train_domain(
 
 
 def open_network(
-    body: str | Path, method: str, options: dict[str, object] | None = None, sources: Sequence[Path] = ()
+    body: str | Path, method: str, options: Mapping[str, object] | None = None, sources: Sequence[Path] = ()
 ) -> tuple[MultiDomainNetwork, str | None]:
-    """The multi-domain network over a body file, its base domain in it if the file says which, and that domain."""
-    choose("method", method, METHODS)
-    base = load_body(body)
+    """The multi-domain network over a body file, its base domain in it if the file says which, and that domain.
+
+    sources: files of the trained domains that the method is made from, if it is made from any.
+    """
+    chosen = sharing_method(method, **dict(options or {}))
+    base = load_body(body, type(chosen))
     base_domain = read_meta(body)["meta"].get("domain")
-    options = dict(options or {})
-    if method == "soft-sharing":
-        METHODS[method].check_options(options)
-        mixed = MultiDomainNetwork(base, "pointwise-sharing", base_domain=base_domain)
+    mixed = MultiDomainNetwork(base, chosen.made_from, base_domain=base_domain) if chosen.made_from else None
+    if mixed is not None:
         for path in sources:
             load_domain(mixed, path)
-        options["sources"] = mixed
-    return MultiDomainNetwork(base, method, base_domain=base_domain, **options), base_domain
-
-
-def system_name(method: SharingMethod, backbone: str) -> str:
-    """The row that a method with its options has in the tables: `dan-low-rank-4`, `soft-sharing-late`, `individual-plain`.
-
-    Options are named where they are not the plainest, the backbone where it is not that of the method's paper.
-    """
-    options = method.options()
-    options.pop("sources", None)
-    parts = [method.name]
-    for key, value in options.items():
-        default = next(f.default for f in fields(method) if f.name == key)
-        if key == "region" or (value != default and key in ("controller", "mask")):
-            parts.append(str(value))
-        elif key == "rank":
-            parts += [str(value)] if options["controller"] == "low-rank" else []
-        elif value != default:
-            parts.append(f"{key}-{value}")
-    parts += [backbone] if backbone != method.published_on else []
-    return "-".join(parts).replace("_", "-")
+    return MultiDomainNetwork(base, chosen, base_domain=base_domain, sources=mixed), base_domain
 
 
 def read_domain(setting: Setting, domain: str, plan: Plan) -> Domain:
@@ -216,7 +198,7 @@ def read_domain(setting: Setting, domain: str, plan: Plan) -> Domain:
         raise UserError(f"{domain} has {len(splits['train'])} images to train on, fewer than processes: start fewer.")
     if not setting.group.is_first and setting.cache:
         setting.group.wait()  # the first process decodes, the others find it in the cache
-    progress = setting.decoding if setting.group.is_first else None
+    progress = setting.progress if setting.group.is_first else silent
     pictures = {name: decode(split, plan.input_rules, setting.cache, progress) for name, split in splits.items()}
     if setting.group.is_first and setting.cache:
         setting.group.wait()
@@ -245,7 +227,16 @@ def _run(
     state.check()
     if is_done(folder):
         return read_result(folder)
-    history = Training(learner, images.pictures, images.normalisation, plan, state, setting.group, setting.watch).fit()
+    training = Training(
+        learner=learner,
+        pictures=images.pictures,
+        normalisation=images.normalisation,
+        plan=plan,
+        state=state,
+        group=setting.group,
+        watch=setting.watch,
+    )
+    history = training.fit()
     counted, split, notes = _count(learner, images, plan, setting.group, folder)
     size = _input_size(images, plan)
     folded = learner.network if net is None else net.export(plan.domain)  # controllers and masks: once, not per image
@@ -274,7 +265,7 @@ def _count(
     learner: Learner, images: Domain, plan: Plan, group: Processes, folder: Path
 ) -> tuple[Evaluation, str, list[str]]:
     """(evaluation, the split it is of, notes): on test, or on val where the labels of test are withheld."""
-    counted = evaluate(learner.network, images.pictures["test"], plan.input_rules, images.normalisation, group)
+    counted = evaluate(learner.network, images.pictures["test"], plan.input_rules, images.normalisation, group=group)
     if group.is_first:
         write_predictions(folder, images.pictures["test"].image_ids.tolist(), counted.predicted.tolist())
     if counted.n_test:
@@ -284,7 +275,7 @@ def _count(
             f"The labels of {plan.domain} test are withheld and val was trained on, so nothing is left to count on; the "
             f"classes of its images are in {folder}: score them as a submission, or train with --set train_on=train."
         )
-    counted = evaluate(learner.network, images.pictures["val"], plan.input_rules, images.normalisation, group)
+    counted = evaluate(learner.network, images.pictures["val"], plan.input_rules, images.normalisation, group=group)
     return counted, "val", ["The labels of test are withheld: the accuracy is that on val, which chose the epoch."]
 
 

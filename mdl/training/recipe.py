@@ -1,8 +1,9 @@
-"""How a network is trained: a typed recipe, read from TOML, overridable value by value.
+"""How a network is trained: a typed recipe, read from TOML, in which any value can be overridden.
 
-    recipe = load_recipe("mini", overrides=["lr=0.05", "weight_decay.dtd=1e-3"])
-    plan = recipe.plan("train", domain="gtsrb", method="pointwise-sharing")      # what one run will do
-    plan.learning_rate(epoch=61)
+    >>> recipe = load_recipe("mini", overrides=["lr=0.05", "weight_decay.dtd=1e-3", "train.drops=[10, 15]"])
+    >>> plan = recipe.plan("train", domain="mini-dtd", method="pointwise-sharing")      # what one run will do
+    >>> plan.weight_decay, plan.learning_rate(epoch=9), plan.learning_rate(epoch=10)
+    (0.001, 0.05, 0.005)
 
 A recipe is one of `RECIPES` or the path of a TOML file. It opens with its source, the command that runs it, what that
 costs and the number to expect. A key that no recipe has, a value of another type or out of range is a `UserError` that
@@ -20,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from data_prep.common.errors import UserError
+from data_prep.common.errors import UserError, choose
 from mdl.published import DOMAINS
 from mdl.training.feed import InputRules, input_rules, official_name
 
@@ -31,11 +32,11 @@ else:
 
 RECIPES = ("paper", "released", "study", "mini", "mini-fast")
 
-Phase = Literal["pretrain", "train", "soft_sharing"]
-PHASES: tuple[str, ...] = get_args(Phase)
+PHASES = ("pretrain", "train", "soft_sharing")
+"""The parts of a recipe that are schedules: for a base network, for a domain, and for a domain with soft sharing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """SGD with momentum. drops: epochs (counted from 0) at which the learning rate is divided by ten."""
 
@@ -63,9 +64,9 @@ class Input:
     flip: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What one run does, resolved: saved with the result and compared when the run is taken up again."""
+    """What one run does, resolved: saved with the result and compared when the run is resumed. See `Recipe`."""
 
     recipe: str
     phase: str
@@ -88,7 +89,12 @@ class Plan:
     seed: int
 
     def learning_rate(self, epoch: int) -> float:
-        """The rate of an epoch, counted from 0."""
+        """The rate of an epoch, counted from 0.
+
+        >>> paper = load_recipe("paper").plan("train", "dtd")
+        >>> paper.drops, [round(paper.learning_rate(epoch), 6) for epoch in (59, 60, 80)]
+        ((60, 80), [0.1, 0.01, 0.001])
+        """
         return self.lr / 10 ** sum(epoch >= drop for drop in self.drops)
 
     @property
@@ -96,12 +102,12 @@ class Plan:
         return input_rules(self.domain, self.resize, self.crop, self.flip)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A recipe as resolved; `load_recipe` makes it.
 
     weight_decay: of a domain's run; a domain without an entry has `train.weight_decay`. dropout: before the last layer,
-    likewise, 0 without an entry. A `mini-` domain has its namesake's values. mask_lr: Adam's rate for piggyback's masks.
+    likewise, 0 without an entry. A `mini-` domain has its namesake's values. mask_lr: the rate of Adam, for piggyback's masks.
     train_on: the images to train on. choose: which epoch's weights are kept, the best one on val or the last one.
     """
 
@@ -124,17 +130,37 @@ class Recipe:
     seed: int = 0
     name: str = ""
 
-    def plan(self, phase: Phase, domain: str, method: str = "") -> Plan:
-        """What a run of `phase` on `domain` does. Without a val split to choose on, the last epoch is kept."""
+    def plan(self, phase: str, domain: str, method: str = "") -> Plan:
+        """What a run of `phase`, one of `PHASES`, on `domain` does. Without a val split to choose on, the last epoch is kept.
+
+        >>> load_recipe("released").plan("train", "svhn").choose
+        'last'
+        """
+        choose("phase", phase, PHASES)
         official = official_name(domain)
         schedule: Schedule = getattr(self, phase)
         decay = self.weight_decay.get(official, schedule.weight_decay) if phase == "train" else schedule.weight_decay
         return Plan(
-            self.name, phase, domain, method, schedule.epochs, schedule.lr, schedule.drops, schedule.batch_size, decay,
-            self.dropout.get(official, 0.0), self.momentum, self.mask_lr, self.input.resize, self.input.crop,
-            official in self.input.flip, self.train_on, "last" if self.train_on == "train+val" else self.choose,
-            self.precision, self.seed,
-        )  # fmt: skip
+            recipe=self.name,
+            phase=phase,
+            domain=domain,
+            method=method,
+            epochs=schedule.epochs,
+            lr=schedule.lr,
+            drops=schedule.drops,
+            batch_size=schedule.batch_size,
+            weight_decay=decay,
+            dropout=self.dropout.get(official, 0.0),
+            momentum=self.momentum,
+            mask_lr=self.mask_lr,
+            resize=self.input.resize,
+            crop=self.input.crop,
+            flip=official in self.input.flip,
+            train_on=self.train_on,
+            choose="last" if self.train_on == "train+val" else self.choose,
+            precision=self.precision,
+            seed=self.seed,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `recipe_from` reads them back."""
@@ -164,7 +190,7 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def recipe_from(table: Mapping[str, Any], overrides: Iterable[str] = (), name: str = "") -> Recipe:
-    """A recipe from plain values; raises `UserError` as `load_recipe` does."""
+    """A recipe from plain values, as `Recipe.as_dict` gives them; raises `UserError` as `load_recipe` does."""
     merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in table.items()}
     for override in overrides:
         _override(merged, override)
@@ -174,7 +200,11 @@ def recipe_from(table: Mapping[str, Any], overrides: Iterable[str] = (), name: s
 
 
 def as_value(text: str) -> Any:
-    """`as_value("[2, 3]")`: a value as TOML writes it; anything else is a word without its quotes."""
+    """A value as TOML writes it; anything else is a word without its quotes.
+
+    >>> as_value("[2, 3]"), as_value("1e-3"), as_value("early")
+    ([2, 3], 0.001, 'early')
+    """
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
@@ -208,7 +238,11 @@ def _override(table: dict[str, Any], override: str) -> None:
 
 
 def _typed(kind: Any, value: Any, key: str) -> Any:
-    """`value` as the type `kind` of a field; ints pass as floats, lists as tuples, nothing else as something else."""
+    """`value` as the type `kind` of a field; ints pass as floats, lists as tuples, nothing else as something else.
+
+    >>> _typed(tuple[int, ...], [60, 80], "drops."), _typed(float, 1, "lr.")
+    ((60, 80), 1.0)
+    """
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
         _expect(isinstance(value, Mapping), key, value, "a section of keys")
@@ -267,13 +301,17 @@ def _check(recipe: Recipe) -> None:
 
 def _range(key: str, value: object, good: bool, allowed: str) -> None:
     if not good:
-        raise UserError(f"{key} is {value}; it must be {allowed}: change it in the recipe or with --set {key}=VALUE.")
+        raise UserError(
+            f"{key} is {value}; it must be {allowed}: change it in the recipe or with `overrides` {key}=VALUE."
+        )
 
 
 def _expect(good: bool, key: str, value: object, allowed: str) -> None:
     if not good:
         key = key.rstrip(".")
-        raise UserError(f"{key} is {value!r}; it must be {allowed}: change it in the recipe or with --set {key}=VALUE.")
+        raise UserError(
+            f"{key} is {value!r}; it must be {allowed}: change it in the recipe or with `overrides` {key}=VALUE."
+        )
 
 
 def _unknown(key: str, known: Iterable[str]) -> UserError:

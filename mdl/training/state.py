@@ -1,4 +1,4 @@
-"""The state of a training run on disk: written whole after every epoch, read back to go on to the same weights.
+"""The state of a training run on disk: written whole after every epoch, read back to resume to the same weights.
 
     state = TrainingState(folder, identity)
     history = state.restore(tensors, optimizers)       # [] for a new run
@@ -29,7 +29,7 @@ from data_prep.common.files import write_bytes
 Which = Literal["last", "best"]
 
 
-class RunFolderError(UserError):
+class TrainingStateError(UserError):
     """The folder holds another run, or a damaged one."""
 
 
@@ -46,7 +46,7 @@ class TrainingState:
     def save(
         self, which: Which, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer], history: list[dict]
     ) -> None:
-        """Write a checkpoint, whole or not at all. `history`: one dict of plain values an epoch."""
+        """Write a checkpoint, whole or not at all. `history`: one dict of plain values for each epoch."""
         held = {f"tensor:{name}": tensor for name, tensor in tensors.items()}
         for kind, optimizer in optimizers.items():
             for number, parameter in enumerate(_parameters(optimizer)):
@@ -75,7 +75,7 @@ class TrainingState:
         self._copy(self._read(which)[0], tensors)
 
     def check(self, which: Which = "last") -> None:
-        """Raises `RunFolderError` where the folder holds a run of another identity, or one without this checkpoint."""
+        """Raises `TrainingStateError` where the folder holds a run of another identity, or one without this checkpoint."""
         if self.path("last").exists():
             self._read(which, values=False)
 
@@ -87,17 +87,17 @@ class TrainingState:
                 identity, history = json.loads(metadata["identity"]), json.loads(metadata["history"])
                 held = {key: file.get_tensor(key) for key in file.keys()} if values else {}  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            advice = "delete it and run again" if which == "last" else "run again with --no-resume"
-            raise RunFolderError(
-                f"The checkpoint {path} cannot be read ({error}): {advice} to begin anew, nothing else is lost."
+            advice = "delete it and run again" if which == "last" else "run again with `overwrite`"
+            raise TrainingStateError(
+                f"The checkpoint {path} cannot be read ({error}): {advice} to start over; nothing else is lost."
             ) from error
         now, then = _flat(json.loads(json.dumps(self.identity))), _flat(identity)
         if different := sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key)):
             key = different[0]
             more = f" and {len(different) - 1} more" if len(different) > 1 else ""
-            raise RunFolderError(
+            raise TrainingStateError(
                 f"{self.folder} holds a run with {key} = {then.get(key)!r}, not {now.get(key)!r}{more}: give the same "
-                f"settings to go on with it, another folder, or --no-resume to begin anew."
+                f"settings to resume it, another folder, or `overwrite` to start over."
             )
         return held, history
 
@@ -106,9 +106,9 @@ class TrainingState:
             for name, tensor in tensors.items():
                 stored = held.get(f"tensor:{name}")
                 if stored is None or stored.shape != tensor.shape:
-                    raise RunFolderError(
+                    raise TrainingStateError(
                         f"The checkpoint in {self.folder} has no {name} of shape {tuple(tensor.shape)}: it is of another "
-                        f"network; give another folder or --no-resume."
+                        f"network; give another folder or `overwrite`."
                     )
                 tensor.copy_(stored)
 
@@ -125,6 +125,10 @@ def _placed(value: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """
+    >>> _flat({"plan": {"lr": 0.1}, "processes": 1})
+    {'plan.lr': 0.1, 'processes': 1}
+    """
     if isinstance(value, dict):
         return {k: v for name, part in value.items() for k, v in _flat(part, f"{key}.{name}" if key else name).items()}
     return {key: value}

@@ -76,7 +76,10 @@ def test_every_image_once_in_even_batches() -> None:
     assert batch_sizes(3, 128) == [3]
     rules = input_rules("dtd", 24, 20)
     pictures = decode(make_images(n=10), rules)
-    for batches in (shuffled_batches(pictures, rules, 4, 0, 0), ordered_batches(pictures, rules, 4)):
+    for batches in (
+        shuffled_batches(pictures, rules, batch_size=4, seed=0, epoch=0),
+        ordered_batches(pictures, rules, 4),
+    ):
         numbers = [n.tolist() for _, n in batches]
         assert [len(n) for n in numbers] == [4, 3, 3]
         assert sorted(n for batch in numbers for n in batch) == list(range(10))
@@ -85,12 +88,12 @@ def test_every_image_once_in_even_batches() -> None:
 def test_pixels_depend_on_seed_epoch_and_image_alone() -> None:
     rules = input_rules("dtd", 24, 16, flip=True)
     pictures = decode(make_images(n=12), rules)
-    whole = all_pixels(shuffled_batches(pictures, rules, 5, seed=3, epoch=2))
-    again = all_pixels(shuffled_batches(pictures, rules, 4, seed=3, epoch=2))
+    whole = all_pixels(shuffled_batches(pictures, rules, batch_size=5, seed=3, epoch=2))
+    again = all_pixels(shuffled_batches(pictures, rules, batch_size=4, seed=3, epoch=2))
     for n in range(12):
         np.testing.assert_array_equal(whole[n], again[n])
-    other_epoch = all_pixels(shuffled_batches(pictures, rules, 5, seed=3, epoch=3))
-    other_seed = all_pixels(shuffled_batches(pictures, rules, 5, seed=4, epoch=2))
+    other_epoch = all_pixels(shuffled_batches(pictures, rules, batch_size=5, seed=3, epoch=3))
+    other_seed = all_pixels(shuffled_batches(pictures, rules, batch_size=5, seed=4, epoch=2))
     assert any((whole[n] != other_epoch[n]).any() for n in range(12))
     assert any((whole[n] != other_seed[n]).any() for n in range(12))
 
@@ -98,8 +101,9 @@ def test_pixels_depend_on_seed_epoch_and_image_alone() -> None:
 def test_processes_share_every_batch() -> None:
     rules = input_rules("dtd", 24, 16)
     pictures = decode(make_images(n=11), rules)
-    alone = [n.tolist() for _, n in shuffled_batches(pictures, rules, 4, 0, 1)]
-    parts = [[n.tolist() for _, n in shuffled_batches(pictures, rules, 4, 0, 1, (rank, 2))] for rank in (0, 1)]
+    order = {"batch_size": 4, "seed": 0, "epoch": 1}
+    alone = [n.tolist() for _, n in shuffled_batches(pictures, rules, **order)]
+    parts = [[n.tolist() for _, n in shuffled_batches(pictures, rules, **order, share=(rank, 2))] for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(n) for n in alone]
     tested = [n for rank in (0, 1) for _, part in ordered_batches(pictures, rules, 4, (rank, 2)) for n in part.tolist()]
     assert sorted(tested) == list(range(11))
@@ -112,7 +116,7 @@ def test_crops_and_flips_are_cut_out_of_the_image() -> None:
     rules = input_rules("dtd", 24, 16, flip=True)
     pictures = decode(FakeImages([image] * 400), rules)
     places, mirrored = set(), 0
-    for crop in all_pixels(shuffled_batches(pictures, rules, 64, 0, 0)).values():
+    for crop in all_pixels(shuffled_batches(pictures, rules, batch_size=64, seed=0, epoch=0)).values():
         straight = crop[0, 0, 1] < crop[0, -1, 1]
         crop = crop if straight else crop[:, ::-1]
         top, left = int(crop[0, 0, 0]), int(crop[0, 0, 1])

@@ -35,7 +35,7 @@ from mdl.training.loop import (
 )
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
-from mdl.training.state import RunFolderError, TrainingState
+from mdl.training.state import TrainingState, TrainingStateError
 
 ROOT = Path(__file__).parents[2]
 NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -78,7 +78,12 @@ def train(
     of: Learner, folder: Path, plan: Plan = PLAN, watch: Watch | None = None, data: dict | None = None
 ) -> list[EpochRow]:
     state = TrainingState(folder, {"plan": plan.epochs, "seed": plan.seed})
-    return Training(of, data or pictures(), NORMALISATION, plan, state, watch=watch or Watch()).fit()
+    return training(of, plan, state, watch=watch or Watch(), pictures=data or pictures()).fit()
+
+
+def training(of: Learner, plan: Plan, state: TrainingState, **others) -> Training:
+    data = others.pop("pictures", None) or pictures()
+    return Training(learner=of, pictures=data, normalisation=NORMALISATION, plan=plan, state=state, **others)
 
 
 def test_one_step_is_momentum_sgd_by_hand(tmp_path: Path) -> None:
@@ -91,7 +96,7 @@ def test_one_step_is_momentum_sgd_by_hand(tmp_path: Path) -> None:
     train(of, tmp_path, plan, data=data)
     head = other.network.head.requires_grad_(True)
     velocity = {name: torch.zeros_like(p) for name, p in head.named_parameters()}
-    for pixels, numbers in shuffled_batches(data["train"], plan.input_rules, 8, plan.seed, 0):
+    for pixels, numbers in shuffled_batches(data["train"], plan.input_rules, batch_size=8, seed=plan.seed, epoch=0):
         labels = torch.from_numpy(data["train"].labels[numbers])
         loss = cross_entropy(other.network(to_input(pixels, NORMALISATION)), labels)
         grads = torch.autograd.grad(loss, [head.weight, head.bias])
@@ -144,7 +149,8 @@ def test_it_learns_and_the_best_epoch_on_val_is_kept(tmp_path: Path) -> None:
 
 
 def test_best_epoch_is_the_earliest_of_equals() -> None:
-    rows = [EpochRow(i + 1, 0.1, 1.0, 0.5, val, 1.0) for i, val in enumerate([0.3, 0.6, 0.5, 0.6])]
+    curve = {"lr": 0.1, "train_loss": 1.0, "train_accuracy": 0.5, "seconds": 1.0}
+    rows = [EpochRow(epoch=i + 1, val_accuracy=val, **curve) for i, val in enumerate([0.3, 0.6, 0.5, 0.6])]
     assert best_epoch(rows) == 2
 
 
@@ -169,13 +175,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"The loss on dtd became (nan|inf) at step \d of epoch 2 .*last.safetensors \(epoch 1\)"
     ):
-        Training(of, pictures(), NORMALISATION, plan, state).fit()
+        training(of, plan, state).fit()
     assert len(state.restore(learner().state, {})) == 1  # the good checkpoint is still that of epoch 1
 
 
 def test_a_folder_with_another_run_is_refused_by_name(tmp_path: Path) -> None:
     train(learner(), tmp_path, replace(PLAN, epochs=1))
-    with pytest.raises(RunFolderError, match=r"holds a run with seed = 5, not 6.*--no-resume"):
+    with pytest.raises(TrainingStateError, match=r"holds a run with seed = 5, not 6.*`overwrite`"):
         TrainingState(tmp_path, {"plan": 1, "seed": 6}).check()
 
 
@@ -187,13 +193,13 @@ def test_a_cut_off_checkpoint_is_told(tmp_path: Path) -> None:
         train(learner(), tmp_path, replace(PLAN, epochs=1))
 
 
-def test_a_best_checkpoint_that_is_lost_is_told_before_training_goes_on(tmp_path: Path) -> None:
+def test_a_best_checkpoint_that_is_lost_is_told_before_training_resumes(tmp_path: Path) -> None:
     plan = replace(PLAN, epochs=2, choose="best")
     with pytest.raises(KeyboardInterrupt):
         train(learner(), tmp_path, plan, StopAfter(1, 1))
     (tmp_path / "best.safetensors").unlink()
     before = (tmp_path / "last.safetensors").read_bytes()
-    with pytest.raises(UserError, match=r"best.safetensors cannot be read.*run again with --no-resume"):
+    with pytest.raises(UserError, match=r"best.safetensors cannot be read.*run again with `overwrite`"):
         train(learner(), tmp_path, plan)
     assert (tmp_path / "last.safetensors").read_bytes() == before
 
@@ -217,7 +223,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
 def test_masks_are_trained_by_adam_and_both_rates_fall() -> None:
     of = learner("piggyback")
     plan = replace(PLAN, drops=(1,))
-    optimizers = make_optimizers(of.parameters, plan)
+    optimizers = make_optimizers(of.parameters, plan, of.optimizer)
     masks = [name for name in of.parameters if name.endswith(".mask")]
     assert len(optimizers["adam"].param_groups[0]["params"]) == len(masks) == 50
     assert len(optimizers["sgd"].param_groups[0]["params"]) == 2
@@ -248,11 +254,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_train
+import test_loop
 from mdl.training.processes import processes
-test_train.torch.set_num_threads(1)
+test_loop.torch.set_num_threads(1)
 with processes("cpu") as group:
-    test_train.train_both(Path(sys.argv[2]), group)
+    test_loop.train_both(Path(sys.argv[2]), group)
 """
 
 
@@ -264,7 +270,7 @@ def train_both(folder: Path, group: Processes) -> None:
         of.network.dropout.p = 0.0
         plan = replace(PLAN, epochs=2, batch_size=7)
         state = TrainingState(folder / method, {})
-        history = Training(of, pictures(), NORMALISATION, plan, state, group).fit()
+        history = training(of, plan, state, group=group).fit()
         sums = {name: float(tensor.detach().double().sum()) for name, tensor in of.state.items()}
         told[method] = sums, [row.train_loss for row in history], [row.val_accuracy for row in history]
     (folder / f"{group.rank}.json").write_text(json.dumps(told))

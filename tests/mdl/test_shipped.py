@@ -245,7 +245,9 @@ def test_the_card_has_every_network_with_its_accuracy_interval_and_hash() -> Non
 def test_an_installed_wheel_has_the_data_files() -> None:
     """Every file that is no module lies in a package that is installed, and a pattern takes it."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    patterns = [f"{package}/{glob}" for package, globs in config["package-data"].items() for glob in globs]
+    patterns = [
+        f"{package.replace('.', '/')}/{glob}" for package, globs in config["package-data"].items() for glob in globs
+    ]
     files = {
         path.relative_to(ROOT).as_posix()
         for package in {name.split(".")[0] for name in config["packages"]}
@@ -257,15 +259,6 @@ def test_an_installed_wheel_has_the_data_files() -> None:
 
 
 # Against the images
-
-
-@pytest.fixture(scope="session")
-def decathlon_mini() -> Path:
-    """Real images in the official layout; they lie beside the repository and are no part of it."""
-    root = ROOT.parent / "shared" / "data" / "decathlon_mini"
-    if not root.is_dir():
-        pytest.skip(f"the real images are not at hand: there is no folder {root}")
-    return root
 
 
 def n_right(root: Path, name: str) -> tuple[int, int, Shipped]:
