@@ -3,7 +3,7 @@
     data = open_broden("data/broden", split="train", categories=["object", "part"])
     labels = data.read_labels(3)              # planes (P, H, W): indices into data.concepts, -1 where there is none
 
-A label map is an RGB PNG, label = R + 256 * G, and may have another size than its image; `broden_tables.py` tells what
+A label map is an RGB PNG, label = R + 256 * G, and may have another size than its image; `broden_tables.py` says what
 the tables hold. Faults of the tables raise `UserError` on opening, faults of one image `BadImageError` on reading it.
 Source: Bau, Zhou, Khosla, Oliva, Torralba, "Network Dissection", CVPR 2017, and the layout of its data set Broden.
 """
@@ -42,7 +42,7 @@ class Broden:
         pairs = sorted((number, k) for k, name in enumerate(self.categories) for number in tables.categories[name])
         self.concepts = [Concept(number, tables.labels[number].name, self.categories[k]) for number, k in pairs]
         self._tables = tables
-        # From category and label number to concept index: one look-up a pixel.
+        # From category and label number to concept index: one look-up for each pixel.
         self._lookup = np.full((len(self.categories), MAX_NUMBER + 1), _UNKNOWN, np.int32)
         self._lookup[:, 0] = NO_CONCEPT
         for index, (number, k) in enumerate(pairs):
@@ -133,8 +133,8 @@ def _read_rgb(file: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
         data = file.read_bytes()
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            # Pillow narrows 16 bits a channel to 8 without a word; byte 24 of the file is the true depth.
-            mode = image.mode if data[24] == 8 else f"{image.mode} with {data[24]} bits a channel"
+            # Pillow narrows 16 bits per channel to 8 silently; byte 24 of the file is the true depth.
+            mode = image.mode if data[24] == 8 else f"{image.mode} with {data[24]} bits per channel"
             width, height = image.size
             usable = mode == "RGB" and (height, width) == shape
             if usable:
@@ -147,7 +147,9 @@ def _read_rgb(file: Path, shape: tuple[int, int]) -> np.ndarray:
         why = "not a PNG file" if isinstance(error, Image.UnidentifiedImageError) else error
         raise BadImageError(f"Label map {file} cannot be read ({why}): write it again.") from error
     if mode != "RGB":
-        raise BadImageError(f"Label map {file} has mode {mode}, not RGB of 8 bits a channel: write it as R + 256 * G.")
+        raise BadImageError(
+            f"Label map {file} has mode {mode}, not RGB of 8 bits per channel: write it as R + 256 * G."
+        )
     if not usable:
         raise BadImageError(
             f"Label map {file} is {height} high and {width} wide, but index.csv says sh {shape[0]}, sw {shape[1]}: "

@@ -1,10 +1,10 @@
 """Check a whole Broden set before hours are spent on it.
 
     report = check_broden("data/broden")
-    report.n_faults, report.faults            # all of them counted, the first of them told
+    report.n_faults, report.faults            # all of them counted, the first of them kept
 
 Every table is read, every image and label map decoded, every label counted. A fault makes something unusable; a warning
-tells what looks wrong but changes no result: a frequency that was stated is never used. Coverage is not checked.
+says what looks wrong but changes no result: a frequency that was stated is never used. Coverage is not checked.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = sile
 
 
 def _check_agreement(tables: Tables, faults: Findings, warnings: Findings) -> None:
-    """`label.csv` and the `c_<category>.csv` must tell the same labels of each category."""
+    """`label.csv` and the `c_<category>.csv` must list the same labels for each category."""
     for number, label in tables.labels.items():
         for category, stated in label.categories.items():
             members = tables.categories.get(category)

@@ -7,7 +7,7 @@
 has a row for each image and a column for each category; a field holds tokens separated by `;`, each a label number that
 covers the whole image or the path of a PNG label map below `images/`. An empty field means "not annotated", 0 means "no label".
 
-A row that cannot be used is told to `on_fault`, a table that cannot be used raises `UserError`: reading stops at the
+A row that cannot be used is reported to `on_fault`, a table that cannot be used raises `UserError`: reading stops at the
 first fault, checking counts them all, and both run this code.
 Source: the layout of Broden (Bau, Zhou, Khosla, Oliva, Torralba, "Network Dissection", CVPR 2017).
 """

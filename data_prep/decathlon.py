@@ -8,8 +8,8 @@
 
     annotations/<domain>_{train,val,test,test_stripped}.json      see `decathlon_tables`
     data/<domain>/...                 the images as files, or
-    data/<domain>_<split>.tar         one uncompressed tar a split, or
-    data/<domain>.tar                 one a domain; read in place, names with or without the leading `data/`
+    data/<domain>_<split>.tar         one uncompressed tar for each split, or
+    data/<domain>.tar                 one for each domain; read in place, names with or without the leading `data/`
     mean_std.json                     optional: {"pack": {domain: {"mean": [..], "std": [..]}}, "official": {...}}
 
 A tar goes before files of the same name. Source: Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual
@@ -75,7 +75,7 @@ class Decathlon:
         return self._tars[path]
 
     def locate(self, table: Table, domain: str, split: str, refuse: Refuse) -> dict[int, Source]:
-        """By row of the table, where its image lies; one that lies nowhere is told to `refuse` and left out."""
+        """By row of the table, where its image lies; one that lies nowhere is reported to `refuse` and left out."""
         folder = self.root / "data"
         paths = [path for path in (folder / f"{domain}_{split}.tar", folder / f"{domain}.tar") if path.exists()]
         tars = [self.tar_of(path) for path in paths]

@@ -1,7 +1,7 @@
-"""Check a whole decathlon before days are spent on it, and tell what is in it.
+"""Check a whole decathlon before days are spent on it, and measure what is in it.
 
 report = check_decathlon("data/decathlon")
-report.n_faults, report.faults            # all of them counted, the first of them told
+report.n_faults, report.faults            # all of them counted, the first of them kept
 for row in measure("data/decathlon"):
     print(row.domain, row.n_classes, row.mean)
 """

@@ -3,7 +3,7 @@
     tar = Tar("data/cifar100_train.tar")
     tar.read("data/cifar100/train/0001/000001.jpg")      # bytes
 
-The headers are gone through once (about 40 microseconds a member); a read is then one `pread`, which shares no file
+The headers are gone through once (about 40 microseconds each); a read is then one `pread`, which shares no file
 position with anybody. Needs a system with `os.pread` (Linux, macOS).
 """
 
@@ -81,7 +81,7 @@ def _index(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def _require_end(path: Path, offset: int) -> None:
-    """`tarfile` stops without a word at a damaged header; a tar that is whole has a block of zeros there."""
+    """`tarfile` stops silently at a damaged header; a tar that is whole has a block of zeros there."""
     with path.open("rb") as file:
         file.seek(offset)
         block = file.read(BLOCK)

@@ -3,8 +3,8 @@
     for line in download_decathlon("data/decathlon", ["dtd", "svhn"]):
         print(line)
 
-What lies there afterwards opens with `open_decathlon`: `annotations/*.json`, one tar a domain in `data/` (read in place, never
-unpacked), `mean_std.json` with the published values, and the archives in `downloads/`, which may then be deleted.
+What lies there afterwards opens with `open_decathlon`: `annotations/*.json`, one tar for each domain in `data/` (read in place,
+never unpacked), `mean_std.json` with the published values, and the archives in `downloads/`, which may then be deleted.
 ImageNet's pictures may not be passed on; `IMAGENET_ADVICE` says where to get them.
 
 Sizes and checksums are those that TensorFlow Datasets records for the official files; `visual_domain_decathlon` there.

@@ -66,7 +66,7 @@ def new_folder(root: Path) -> Iterator[Path]:
 def drawing_pool(workers: int | None = None) -> Executor:
     """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again.
 
-    workers: one a core if not given.
+    workers: one for each core if not given.
     """
     workers = workers or os.cpu_count() or 1
     if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:

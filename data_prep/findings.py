@@ -1,10 +1,10 @@
-"""What the check of a whole set finds: every fault counted, the first of them told.
+"""What the check of a whole set finds: every fault counted, the first of them kept.
 
     faults = Findings(limit=20)
     faults.add("index.csv", 7, "the image is missing; put it there.")
     CheckReport(root=root, n_faults=faults.n, faults=tuple(faults.first), n_warnings=0, warnings=())
 
-A fault makes something unusable; a warning tells what looks wrong but changes no number.
+A fault makes something unusable; a warning says what looks wrong but changes no number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Finding:
 
 
 LIMIT = 20
-"""How many faults, and how many warnings, a check tells unless asked for more or fewer."""
+"""How many faults, and how many warnings, a check keeps unless asked for more or fewer."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Findings:
 
     def __post_init__(self) -> None:
         if self.limit < 0:
-            raise UserError(f"`limit` is {self.limit}: give 0 or the number of faults to tell.")
+            raise UserError(f"`limit` is {self.limit}: give 0 or the number of faults to show.")
 
     def add(self, file: str, place: int | str, sentence: str) -> None:
         self.n += 1
@@ -80,14 +80,14 @@ class CheckReport:
         """A line about the faults, and one about the warnings, that were counted but not kept."""
         for what, n, first in (("fault", self.n_faults, self.faults), ("warning", self.n_warnings, self.warnings)):
             if n > len(first):
-                yield f"{what}: {n - len(first):,} more, not told; raise `limit` to read them."
+                yield f"{what}: {n - len(first):,} more, not shown; raise `limit` to see them."
 
     def counts(self) -> dict[str, int]:
         """What was looked at and found, by name: images, ..., faults, warnings.
 
         >>> report = CheckReport(root=Path("broden"), n_faults=0, faults=(), n_warnings=3, warnings=())
         >>> report.counts(), list(report.left_out())
-        ({'faults': 0, 'warnings': 3}, ['warning: 3 more, not told; raise `limit` to read them.'])
+        ({'faults': 0, 'warnings': 3}, ['warning: 3 more, not shown; raise `limit` to see them.'])
         """
         found = ["n_faults", "n_warnings"]
         names = [f.name for f in fields(self) if f.name.startswith("n_") and f.name not in found] + found

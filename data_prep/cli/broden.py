@@ -19,7 +19,7 @@ def check(path: tyro.conf.Positional[Path], limit: int = LIMIT, style: Style = "
 
     Args:
         path: Folder of the set: index.csv, category.csv, label.csv, c_*.csv and images/.
-        limit: How many faults, and how many warnings, to tell; all are counted.
+        limit: How many faults, and how many warnings, to show; all are counted.
         style: A report to read, or the findings alone as CSV or JSON.
     """
     from data_prep.broden_check import check_broden

@@ -26,7 +26,7 @@ def check(
     Args:
         root: The folder that holds annotations/ and data/.
         domains: Only these domains; without it all.
-        limit: How many faults, and how many warnings, to tell; all are counted.
+        limit: How many faults, and how many warnings, to show; all are counted.
         style: A report to read, or the findings alone as CSV or JSON.
     """
     from data_prep.decathlon_check import check_decathlon
@@ -37,7 +37,7 @@ def check(
 
 
 def stats(root: tyro.conf.Positional[Path], domains: tuple[str, ...] = (), style: Style = "table") -> int:
-    """Tell what is in a decathlon: classes, images, sizes, grey share, and mean and std measured over each train split.
+    """Show what is in a decathlon: classes, images, sizes, grey share, and mean and std measured over each train split.
 
     Args:
         root: The folder that holds annotations/ and data/.
@@ -65,7 +65,7 @@ def download(
         root: Where it goes: annotations/, data/ and downloads/ are made there.
         domains: Official names of domains; without it all ten.
         base_url: Another server's folder with the same two archives.
-        accept_other_checksum: Take an archive whose sha256 is not the one known here; its own is written down and said.
+        accept_other_checksum: Take an archive whose sha256 is not the one known here; its own is written down and shown.
     """
     from data_prep.download import BASE_URL, download_decathlon
 

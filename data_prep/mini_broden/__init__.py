@@ -76,7 +76,7 @@ def make(
     """Draws `n_images` images and their label maps into the new folder `root`, which appears only when complete.
 
     `progress("drawing", done, total)` is called after each image. Image i depends on `seed` and i alone, whatever `workers`
-    (default: one a core). Raises `UserError` if `root` is there and not empty, or cannot be written.
+    (default: one for each core). Raises `UserError` if `root` is there and not empty, or cannot be written.
     """
     root = Path(root)
     if n_images < 1:

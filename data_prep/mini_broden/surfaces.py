@@ -31,7 +31,7 @@ def _tile(slope: float) -> np.ndarray:
 
 
 def speckle(x: np.ndarray, y: np.ndarray, slope: float = 0.0) -> np.ndarray:
-    """Noise with no smoothing between its samples, about (-2, 2); one sample a unit."""
+    """Noise with no smoothing between its samples, about (-2, 2); one sample for each unit."""
     tile = _tile(slope)
     return tile[np.floor(y).astype(np.int32) & 255, np.floor(x).astype(np.int32) & 255]
 

@@ -8,8 +8,8 @@
 
 Each domain is named after the official one whose kind it imitates, carries its number in the ids, and keeps its quirks: class
 folders for train and val, a flat shuffled test set, a stripped copy of its annotations, grey omniglot and daimlerpedcls, the
-latter twice as high as wide. Two domains are files, eight are tars, one a split. `mean_std.json` holds the measured values.
-Results on it say whether a method works, never how well it does on the real decathlon.
+latter twice as high as wide. Two domains are files, eight are tars, one for each split. `mean_std.json` holds the
+measured values. Results on it say whether a method works, never how well it does on the real decathlon.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def make(root: str | Path, *, seed: int = 0, progress: Progress = silent, worker
     """Draws the ten domains into the new folder `root`, which appears only when complete.
 
     `progress("drawing", n_done, n_all)` counts images, as splits are done. Each image depends on `seed` and its own place alone,
-    whatever `workers` (default: one a core). Raises `UserError` if `root` is there and not empty, or cannot be written.
+    whatever `workers` (default: one for each core). Raises `UserError` if `root` is there and not empty, or cannot be written.
     """
     root = Path(root)
     with new_folder(root) as scratch:

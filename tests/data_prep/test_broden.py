@@ -256,7 +256,7 @@ def refusal_of_four(root: Path) -> str:
 @pytest.mark.parametrize("mode", ["P", "L", "RGBA", "1", "I;16"])
 def test_a_label_map_of_another_mode_is_refused(tiny_broden, mode):
     message = with_map(tiny_broden, Image.new(mode, (4, 4)))
-    assert f"four_object.png has mode {mode}" in message and "not RGB of 8 bits a channel" in message
+    assert f"four_object.png has mode {mode}" in message and "not RGB of 8 bits per channel" in message
 
 
 def test_a_label_map_of_16_bits_a_channel_is_refused(tiny_broden):
@@ -269,7 +269,7 @@ def test_a_label_map_of_16_bits_a_channel_is_refused(tiny_broden):
     body = zlib.compress((b"\0" + bytes(4 * 6)) * 4)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     (tiny_broden / "images/b/four_object.png").write_bytes(png)
-    assert "has mode RGB with 16 bits a channel" in refusal_of_four(tiny_broden)
+    assert "has mode RGB with 16 bits per channel" in refusal_of_four(tiny_broden)
 
 
 def test_a_label_map_of_another_size_is_refused(tiny_broden):

@@ -177,7 +177,7 @@ def test_check_ends_1_with_the_first_faults(tiny_broden, said):
     assert (code, err) == (1, "")
     first, more, *_ = out.splitlines()
     assert first.startswith("fault: index.csv, row 2: Label map ") and "one_color.png is missing" in first
-    assert more == "fault: 2 more, not told; raise --limit to read them."
+    assert more == "fault: 2 more, not shown; raise --limit to see them."
     assert out.splitlines()[-2].split() == ["faults", "3"]
 
 
@@ -185,7 +185,7 @@ def test_findings_as_rows_for_programs(tiny_broden, said):
     (tiny_broden / "images/a/one_part.png").unlink()
     edit(tiny_broden, "index.csv", "32,32,4,4", "32,32,4,four")
     code, out, err = said("check", tiny_broden, "--style", "json", "--limit", 1)
-    assert code == 1 and err == "fault: 1 more, not told; raise --limit to read them.\n"
+    assert code == 1 and err == "fault: 1 more, not shown; raise --limit to see them.\n"
     (row,) = json.loads(out)
     assert (row["kind"], row["file"], row["place"]) == ("fault", "index.csv", 5)
     _, out, _ = said("check", tiny_broden, "--style", "csv")

@@ -123,7 +123,7 @@ def test_check_ends_1_with_the_first_faults(tiny_decathlon, said):
         (tiny_decathlon / "data/dtd/train" / name).unlink()
     code, out, _ = said("decathlon", "check", tiny_decathlon, "--limit", 1, "--domains", "dtd")
     assert code == 1 and out.startswith("fault: dtd_train.json, image 40000001: 'data/dtd/train/0001/a.png' is not in ")
-    assert "\nfault: 1 more, not told; raise --limit to read them.\n" in out
+    assert "\nfault: 1 more, not shown; raise --limit to see them.\n" in out
 
 
 def test_stats_tells_a_table(tiny_decathlon, said):
