@@ -72,7 +72,11 @@ def flatten(labels: ImageLabels, concept_category: np.ndarray, n_categories: int
 
 
 class Tally:
-    """intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64."""
+    """intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,): int64.
+
+    union: which images a unit's mask area counts in for a concept of category K: `category` those in which some label of K is
+    annotated (Bau et al. 2017), `all-images` every image, `touched` those in which the mask meets some label of K.
+    """
 
     def __init__(self, n_units: int, n_concepts: int, n_categories: int, union: UnionRule) -> None:
         self.union: UnionRule = union
@@ -114,8 +118,8 @@ class Tally:
             getattr(self, name)[...] += getattr(other, name)
 
 
-# Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone. Their
-# arguments go by position, because numba matches keywords anew at each of millions of calls.
+# Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone. What is
+# compiled takes its arguments by position.
 @numba.njit(nogil=True, cache=True)
 def positions_above(  # pragma: no cover - compiled
     unit_map: np.ndarray, threshold: float, rows: Axis, columns: Axis, positions: np.ndarray

@@ -72,7 +72,7 @@ def numbered(i: int) -> np.ndarray:
 def random_pictures(
     rng: np.random.Generator, categories: Categories, label_shapes: Sequence[tuple[int, int]], n: int
 ) -> list[Picture]:
-    """Rectangles of labels: up to three planes a category, the later ones repeating part of the first; label numbers for
+    """Rectangles of labels: up to three planes for each category, the later ones repeating part of the first; label numbers for
     the whole image, also of labels that a plane shows; empty planes; categories, and whole images, without labels."""
     pictures = []
     for i in range(n):

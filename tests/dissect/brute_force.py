@@ -4,7 +4,7 @@
     reference.intersection_area            # (U, C) int64
     reference.mask_area["category"]        # (U, K) int64
 
-Maps are raw activations (N, U, h, w) float32, one array a layer, in the order of index.csv; the units of all layers count
+Maps are raw activations (N, U, h, w) float32, one array for each layer, in the order of index.csv; the units of all layers count
 through. Every pixel of every mask is settled exactly: bilinear weights are integers over 4HW, and where rounding could
 decide whether a value lies above its threshold, rational arithmetic does. Letters: `N` images, `U` units, `C` concepts,
 `K` categories, `h w` map, `H W` label map. Source: Bau, Zhou, Khosla, Oliva, Torralba, "Network Dissection", CVPR 2017.

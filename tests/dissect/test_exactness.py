@@ -157,7 +157,7 @@ def test_interrupted_and_resumed(maps, data, reference, tmp_path, stage, done, m
     seen = []
     note = lambda stage, done, total: seen.append((stage, done))  # noqa: E731
     result = engine(maps, data, tmp_path, progress=note, batch_size=4, workers=1, memory=memory)
-    again = {"forward": done + 7 + 4, "tally": N_IMAGES + 4}[stage]  # the interruption is taken up a batch later
+    again = {"forward": done + 7 + 4, "tally": N_IMAGES + 4}[stage]  # the pass stops one batch after the interruption
     assert min([at for s, at in seen if s == "forward"], default=N_IMAGES) >= min(again, N_IMAGES)
     assert_equal(result, reference, data)
 
@@ -212,7 +212,7 @@ def test_on_a_gpu(maps, data, reference, tmp_path):
 @pytest.mark.parametrize("name", [path.stem for path in sorted(Path(dissect.__file__).parent.glob("*.py"))])
 def test_compiled_code_calls_none_of_another_file(name):
     """Numba keys the cache of a function by that function's file alone: a change of what it calls elsewhere would not be
-    noticed, and old code would go on counting (method, part A.3: caches not keyed by all that they depend on)."""
+    noticed, and old code would still count (method, part A.3: caches not keyed by all that they depend on)."""
     module = importlib.import_module(f"dissect.{name}")
     compiled = {key: value for key, value in vars(module).items() if isinstance(value, Dispatcher)}
     for function in (f for f in compiled.values() if f.py_func.__module__ == module.__name__):
