@@ -76,10 +76,10 @@ FIGURES = (
     ReportFigure(
         stem="figure6-share",
         heading="Attributes by layer",
-        name="Beside it:",
+        name="Share of detectors.",
         caption=(
-            "the share of units that are detectors. Operators may differ in their number of units, and more units have more "
-            "chances to find a concept: read both."
+            "Detectors in percent of the units, repeated concepts included. Operators may differ in their number of units, and "
+            "more units have more chances to find a concept: read both figures."
         ),
         alt=("Share of units that are detectors by layer and operator; the same numbers are in the summary table"),
         draw=lambda of: [figure6(of.networks, "share")],
@@ -87,9 +87,9 @@ FIGURES = (
     ReportFigure(
         stem="detectors",
         heading="Detectors by concept",
-        name="Detectors by concept:",
+        name="Detectors by concept.",
         caption=(
-            "how many units detect each concept, by category. A concept with several detectors counts once as an attribute."
+            "How many units detect each concept, by category. A concept with several detectors counts once as an attribute."
         ),
         alt="Number of detectors of each concept, by layer and operator; the same numbers are in units.csv",
         draw=lambda of: [f for title, pops in of.networks.items() for f in detector_figures(title, pops, of.colours)],

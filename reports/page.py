@@ -183,7 +183,7 @@ def _fill(
 def _settings_line(settings: Mapping[str, Any]) -> str:
     """Every setting as `name value`, in one line; "all" where none was chosen. Rotation and folds only where there are any."""
     stated = {key: value for key, value in settings.items() if (key, value) not in (("rotate", None), ("folds", 1))}
-    return " · ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in stated.items())
+    return " · ".join(f"{key.replace('_', ' ').replace('iou', 'IoU')} {_value(value)}" for key, value in stated.items())
 
 
 def _value(value: Any) -> str:

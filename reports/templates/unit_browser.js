@@ -175,7 +175,7 @@
       nearby.observe(strip);
     });
     shown = Math.min(shown + BATCH, chosen.length);
-    atEnd.unobserve($("more"));  // observing anew reports again where the end is still in sight
+    atEnd.unobserve($("more"));  // observed again, it reports again where the end is still in sight
     if (shown < chosen.length) atEnd.observe($("more"));
   }
 

@@ -1,17 +1,19 @@
-"""The tables of the study: from run folders to CSV files, and from these to the marked places of study.md.
+"""The tables of the study: from run folders to CSV files, and from these to the marked places of README.md.
 
-    write(Path("runs/study"), Path("docs"))   # docs/study/*.csv and README.md
-    text = filled(text, tables(HERE))    # from the CSV files alone
+    write(Path("runs/study"), HERE)           # HERE/*.csv and HERE/README.md
+    text = filled(text, tables(HERE))         # from the CSV files alone
 
-A marked place is what stands between `<!-- table: NAME -->` and `<!-- end -->`. Words stay outside; a number that words
-quote is to be found in a table.
+A marked place is what stands between `<!-- table: NAME -->` and `<!-- end -->`. The words around it stay as they are; a
+number that they quote must be found in a table.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,7 +29,7 @@ CATEGORIES = ("object", "part", "scene", "material", "texture", "color")
 
 
 def write(runs: Path, folder: Path, trained: Sequence[Path] = ()) -> None:
-    """Everything that the runs below `runs` and the trained methods say, into `folder`; what they do not speak of stays."""
+    """Write what the runs below `runs` and the trained methods say into `folder`; what they say nothing about stays."""
     finished = [(part, open_run(folder / part)) for folder in _label_sets(runs) for part in (*COUNTED, *CURVES)]
     counted = [run for part, run in finished if part in COUNTED]
     found = {
@@ -48,7 +50,12 @@ def write(runs: Path, folder: Path, trained: Sequence[Path] = ()) -> None:
 
 
 def updated(earlier: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """`found`, and those earlier rows that it does not replace: of drawn images, or of real ones. Drawn images first."""
+    """`found`, and those earlier rows that it does not replace: of drawn images, or of real ones. Drawn images first.
+
+    >>> earlier = pd.DataFrame({"data": ["embedded", "photographs"], "n": [1, 2]})
+    >>> updated(earlier, pd.DataFrame({"data": ["embedded"], "n": [5]}))["n"].tolist()
+    [5, 2]
+    """
     kept = earlier[~earlier["data"].map(is_drawn).isin(found["data"].map(is_drawn))]
     return pd.concat([kept, found]).sort_values("data", key=lambda data: ~data.map(is_drawn), kind="stable")
 
@@ -59,7 +66,11 @@ def is_drawn(data: str) -> bool:
 
 
 def filled(text: str, blocks: dict[str, str]) -> str:
-    """`text` with every marked place filled anew. Raises `KeyError` for a place that no table is made for."""
+    r"""`text` with every marked place filled again. Raises `KeyError` for a place that no table is made for.
+
+    >>> filled("words\n<!-- table: n -->\nold\n<!-- end -->", {"n": "new"}).splitlines()
+    ['words', '<!-- table: n -->', '', 'new', '<!-- end -->']
+    """
     pattern = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
     return pattern.sub(lambda found: f"{found[1]}\n{blocks[found[2]]}\n{found[3]}", text)
 
@@ -93,8 +104,7 @@ def _label_sets(runs: Path) -> list[Path]:
 
 
 def _claims(run: Run) -> pd.DataFrame:
-    rows = [(run.info["data"]["name"], f.network, f.claim, f.verdict, f.measured) for f in verdicts(run)]
-    return pd.DataFrame(rows, columns=["data", "network", "claim", "verdict", "measured"])
+    return pd.DataFrame([{"data": run.info["data"]["name"], **asdict(finding)} for finding in verdicts(run)])
 
 
 def _cost(part: str, run: Run) -> dict[str, object]:
@@ -114,8 +124,8 @@ def _methods(trained: Sequence[Path]) -> pd.DataFrame:
             {
                 "data": result.data, "system": result.system, "backbone": result.backbone, "width": result.width,
                 "domain": result.domain, "classes": result.n_classes, "n_correct": result.n_correct, "n_test": result.n_test,
-                "accuracy": 100 * result.accuracy, "low": 100 * low, "high": 100 * high, "epochs": result.cost.epochs,
-                "seconds": round(result.cost.seconds), "recipe": result.recipe["recipe"],
+                "accuracy": 100 * result.accuracy, "accuracy_low": 100 * low, "accuracy_high": 100 * high,
+                "epochs": result.cost.epochs, "seconds": round(result.cost.seconds), "recipe": result.recipe["recipe"],
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -124,15 +134,15 @@ def _methods(trained: Sequence[Path]) -> pd.DataFrame:
 def _count_rows(counts: pd.DataFrame) -> str:
     rows = [
         {
-            "network": row.network, "layer": row.layer, "operator": row.operator, "units": row.units, "dead": row.dead,
-            "detectors": _between(row.detectors, row.detectors_low, row.detectors_high),
-            "share, %": f"{100 * row.detectors / row.units:.0f}",
-            "unique": _between(row.unique, row.unique_low, row.unique_high),
-            "unique among n": _between(row.unique_equal, row.unique_equal_low, row.unique_equal_high, 1),
-            "n": row.n_equal,
+            **{name: row[name] for name in ("network", "layer", "operator", "units", "dead")},
+            "detectors": _between(row, "detectors"),
+            "share, %": f"{100 * row['detectors'] / row['units']:.0f}",
+            "unique": _between(row, "unique"),
+            "unique among n": _between(row, "unique_equal", digits=1),
+            "n": row["n_equal"],
         }
-        for row in counts.itertuples()
-    ]  # fmt: skip
+        for row in counts.to_dict("records")
+    ]
     return _markdown(pd.DataFrame(rows))
 
 
@@ -157,9 +167,14 @@ def _category_rows(counts: pd.DataFrame) -> str:
 
 def _claim_rows(claims: pd.DataFrame) -> str:
     rows = [
-        {"the paper says": CLAIMS[f.claim], "network": f.network, "verdict": f"**{f.verdict}**", "measured": f.measured}
-        for name in CLAIMS
-        for f in claims[claims["claim"] == name].itertuples()
+        {
+            "the paper says": sentence,
+            "network": found["network"],
+            "verdict": f"**{found['verdict']}**",
+            "measured": found["measured"],
+        }
+        for claim, sentence in CLAIMS.items()
+        for found in claims[claims["claim"] == claim].to_dict("records")
     ]
     return _markdown(pd.DataFrame(rows))
 
@@ -167,13 +182,11 @@ def _claim_rows(claims: pd.DataFrame) -> str:
 def _method_rows(methods: pd.DataFrame, intervals: bool) -> str:
     base = next(domain for domain in methods["domain"] if domain.endswith("imagenet12"))
     domains = [base, *sorted(set(methods["domain"]) - {base})]
-    rows = []
-    for system, group in methods.groupby("system", sort=False):
-        if system.startswith("base-"):
-            continue
+    rows: list[dict[str, Any]] = []
+    for system, group in methods[~methods["system"].str.startswith("base-")].groupby("system", sort=False):
         cells = {
-            row.domain: _between(row.accuracy, row.low, row.high, 1) if intervals else f"{row.accuracy:.1f}"
-            for row in group.itertuples()
+            row["domain"]: _between(row, "accuracy", digits=1) if intervals else f"{row['accuracy']:.1f}"
+            for row in group.to_dict("records")
         }
         further = group[group["domain"] != base]
         rows.append(
@@ -184,17 +197,18 @@ def _method_rows(methods: pd.DataFrame, intervals: bool) -> str:
                 "minutes": f"{further['seconds'].sum() / 60:.1f}",
             }
         )  # fmt: skip
-    rows.sort(key=lambda row: -float(row["mean of the further"]))
-    return _markdown(pd.DataFrame(rows))
+    by_mean = sorted(rows, key=lambda row: -float(row["mean of the further"]))
+    return _markdown(pd.DataFrame(by_mean))
 
 
-def _between(value: float, low: float, high: float, digits: int = 0) -> str:
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+def _between(row: Mapping[Hashable, Any], name: str, digits: int = 0) -> str:
+    """A column's value with its interval, from the columns NAME, NAME_low and NAME_high."""
+    value, low, high = (f"{row[column]:.{digits}f}" for column in (name, f"{name}_low", f"{name}_high"))
+    return f"{value} ({low} to {high})"
 
 
 def _markdown(table: pd.DataFrame) -> str:
     """A Markdown table; columns of numbers to the right."""
-    is_number: Callable[[str], bool] = lambda name: pd.api.types.is_numeric_dtype(table[name])  # noqa: E731
-    rule = ["--:" if is_number(name) else "---" for name in table.columns]
+    rule = ["--:" if pd.api.types.is_numeric_dtype(table[name]) else "---" for name in table.columns]
     lines: Iterable[Iterable[object]] = [table.columns, rule, *table.itertuples(index=False)]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import re
 import sys
@@ -27,6 +28,11 @@ def study() -> Iterator[ModuleType]:
 def test_the_page_is_what_the_tables_make_of_it(study: ModuleType) -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert study.tables.filled(text, study.tables.tables(STUDY)) == text
+
+
+def test_examples_of_the_tables(study: ModuleType) -> None:
+    result = doctest.testmod(study.tables)
+    assert result.attempted > 0 and result.failed == 0
 
 
 def test_every_figure_and_link_is_there() -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from conftest import make_run
 
+from data_prep.common.errors import UserError
 from dissect.run_store import open_run
 from reports.curves import layer_curves
 from reports.style import figure_style, render
 from reports.summary import populations
+
+
+def test_layers_without_numbers_and_nothing_at_all_are_refused(tmp_path: Path) -> None:
+    run = open_run(make_run(tmp_path / "run", {"one": [("features.3", "conv", 4)]}))
+    with pytest.raises(UserError, match=r"`panels` has the layer 'features.3'; a curve needs numbered layers"):
+        layer_curves({"one": populations(run)})
+    with pytest.raises(UserError, match="`panels` is empty"):
+        layer_curves({})
 
 
 def test_lines_are_the_numbers_of_unique_detectors(tmp_path: Path) -> None:

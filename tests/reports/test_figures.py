@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from data_prep.common.errors import UserError
 from dissect.run_store import open_run
 from reports.bars import MAX_CONCEPTS, attribute_bars, detector_bars, detector_figures, figure6, top_concepts
 from reports.best_units import NOTHING, figure5
@@ -177,6 +178,13 @@ def test_figure5_cells_hold_the_best_unit(reported: Path, rows: Rows) -> None:
             assert f"{r['category']} · IoU {float(r['iou']):.3f} · unit {r['unit']}" in texts(figure)
         assert NOTHING not in texts(figure)
         assert overlaps(figure) == outside(figure) == []
+
+
+def test_no_network_is_refused() -> None:
+    with pytest.raises(UserError, match="`panels` is empty"):
+        figure6({})
+    with pytest.raises(UserError, match="`networks` is empty"):
+        figure5({}, lambda *_: None, {})
 
 
 def test_figure5_says_where_nothing_is_detected(run_folder: Callable[..., Path]) -> None:

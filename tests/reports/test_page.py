@@ -6,14 +6,19 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dissect.run_store import RunFolderError
+from reports.figures import FIGURES, ReportFigure, Subject
 from reports.page import write_report
+from reports.style import panel_grid
+from reports.summary import Population
 
 SMALL = {"n": [("1", "depthwise", 8), ("1", "pointwise", 8)]}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -85,6 +90,44 @@ def test_figures_lie_beside_the_page(reported: Path) -> None:
     assert not list(reported.rglob(".*")), "a temporary file was left behind"
 
 
+def test_a_figure_is_a_function_and_an_entry(run_folder: Callable[..., Path]) -> None:
+    """The section, the link to it, the caption and the files follow from the entry."""
+
+    def best_ious(axis: Axes, pops: Sequence[Population]) -> Axes:
+        axis.plot([p.units["iou"].max() for p in pops])
+        return axis
+
+    def draw(subject: Subject) -> list[Figure]:
+        sheets = []
+        for title, pops in subject.networks.items():
+            figure, (axis,) = panel_grid(1, columns=1, width=3, height=2)
+            best_ious(axis, pops).set_title(title)
+            sheets.append(figure)
+        return sheets
+
+    mine = ReportFigure(
+        stem="best-iou", heading="Best <IoU>", name="Figure X.", caption="Cut {iou_cut}.", alt="best IoU", draw=draw
+    )
+    networks = {"a": [("1", "conv", 4)], "b": [("1", "conv", 4)]}
+    folder = run_folder(networks=networks)
+    page = Page(write_report(folder, figures=(*FIGURES, mine)))
+    assert ("a", {"href": "#best-iou"}) in page.elements and ("section", {"id": "best-iou"}) in page.elements
+    assert page.words.count("Best <IoU>") == 2 and "Figure X. Cut 0.04." in page.words
+    assert [a["alt"] for tag, a in page.elements if tag == "img"].count("best IoU") == 2
+    for stem in ("best-iou", "best-iou-2"):
+        assert (folder / f"figures/{stem}.png").is_file() and (folder / f"figures/{stem}.svg").is_file()
+        assert ("a", {"href": f"figures/{stem}.svg"}) in page.elements
+    assert "Figure X." not in Page(write_report(folder)).words
+
+
+def test_figures_of_one_heading_stand_side_by_side(reported: Path) -> None:
+    page = Page(reported / "report.html")
+    sections = [a["id"] for tag, a in page.elements if tag == "section"]
+    assert sections == ["summary", "figure5", "figure6", "detectors", "units", "definitions", "data"]
+    beside = page.source.split('<div class="pair">')[1].split("</section>")[0]
+    assert beside.count("<figure ") == 2 and "figures/figure6.svg" in beside and "figures/figure6-share.svg" in beside
+
+
 def test_summary_table_holds_the_counts(reported: Path, rows: Callable[..., list[dict[str, str]]]) -> None:
     table = [row for row in Page(reported / "report.html").table_rows("summary") if row]
     assert len(table) == 12
@@ -106,7 +149,7 @@ def test_page_states_notes_settings_and_skipped_images(reported: Path) -> None:
     words = Page(reported / "report.html").words
     info = json.loads((reported / "run.json").read_text(encoding="utf-8"))
     assert info["notes"][0] in words and info["data"]["fingerprint"] in words and info["command"] in words
-    assert "quantile 0.995 · iou cut 0.04" in words and "exceeds at 0.5 % of all positions" in words
+    assert "quantile 0.995 · IoU cut 0.04" in words and "exceeds at 0.5 % of all positions" in words
     assert "split all · categories all" in words and "imagenet12 forward 1.2, tally 3.4 · cifar100" in words
     assert "7 images were skipped" in words and "bad4.jpg : the file is cut short" in words
     assert "bad5.jpg" not in words and "and 2 more" in words
@@ -141,7 +184,7 @@ def test_vanished_images_are_counted(run_folder: Callable[..., Path]) -> None:
     (root / "group/image 03.jpg").unlink()
     (root / "group/image 04.jpg").write_bytes(b"not an image")
     page = Page(write_report(folder))
-    assert "2 of the images shown could not be read any more" in page.words and "group/image 03.jpg" in page.words
+    assert "2 of the images shown can no longer be read" in page.words and "group/image 03.jpg" in page.words
     empty = [name for name, t in zip(page.data["names"], page.data["thumbnails"], strict=True) if not t]
     assert sorted(empty) == ["group/image 03.jpg", "group/image 04.jpg"]
 
