@@ -1,4 +1,4 @@
-"""What `mdl` hands over: the result folder of one domain trained with one method. No torch.
+"""What `mdl` hands over: the result folder of one domain, trained with one method. No torch.
 
     write_result(folder, result)              # results.json, then DONE
     results = read_results("runs/decathlon/mini")    # every finished folder below, in a fixed order
@@ -6,7 +6,7 @@
 A finished folder `runs/decathlon/<data>/<system>/<domain>/` holds at least
 
     results.json       one `Result`: integer counts, recipe as resolved, cost, parameters, versions, seed
-    predictions.csv    image_id,category: the class (0-based) given to every test image; optional
+    predictions.csv    image_id,class: the class, counted from 0, given to every test image; optional
     DONE               written last; a folder without it is not a result
 
 Everything else in it (weights, curves) belongs to the training.
@@ -18,7 +18,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,6 @@ from data_prep.common.files import write_bytes, write_json
 
 FORMAT_VERSION = 1
 RESULT_FILE, PREDICTION_FILE, DONE_FILE = "results.json", "predictions.csv", "DONE"
-
-PARAMETER_KINDS = (
-    "depthwise", "pointwise", "conv", "bn", "linear", "adapter", "controller", "mask", "gate", "bias", "other",
-)  # fmt: skip
-"""What a parameter is for. `bias` is a convolution's own; a Linear's bias is `linear`, an adapter's BN is `bn`."""
 
 
 class ResultError(UserError):
@@ -42,13 +37,17 @@ class ResultError(UserError):
 class ParameterRow:
     """Some parameters of one kind: `count` numbers that are kept with `bits` bits each.
 
-    name: the tensor's, so that the shared rows of several results are seen to be the same. domain: whose they are;
-    "" for those that all domains share. kind: one of `PARAMETER_KINDS`.
+    name: so that the shared rows of several results are seen to be the same. domain: whose they are; "" for those that
+    all domains share.
+    kind: what they are for. Every network has "depthwise", "pointwise" or "conv" (filters), "bn" and "linear"; some have
+    "bias" (of a convolution; a Linear's own is "linear") and "other"; a method adds its own, such as "adapter" or "mask"
+    (its `parameter_kinds`). An adapter's batch normalisation is "bn".
     """
 
     name: str
     kind: str
     count: int
+    _: KW_ONLY
     bits: float = 32
     domain: str = ""
 
@@ -63,11 +62,14 @@ class Cost:
     device: str = "cpu"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One domain trained with one method, and how many test images it got right.
 
-    system: the row's name in the tables: the method, with its variant where it has several (`soft-sharing-early`).
+    method: the rule by which domains share a body: "dan", "soft-sharing". system: the row of the tables: the method with
+    its variant and, where it is not its paper's, its backbone: "dan-diagonal", "soft-sharing-early", "individual-plain".
+    A base network has the method "pretrain" and a system that begins with "base". options: of the method, as resolved;
+    a system that is made from trained domains, as soft sharing is, lists their names under "sources".
     data: the data set's name; results of different data never share a table. split: what `n_test` images came from.
     trained_on: `train` or `train+val`. parameters: of the shared body and of this domain; heads included.
     multiply_adds: of one test image of `input_size` (H, W). recipe: as resolved.

@@ -26,26 +26,37 @@ from torch import Tensor, nn
 from data_prep.common.errors import UserError, check_number, choose
 from mdl.networks.resnet26 import ResNet26
 from mdl.networks.sharing import SharingMethod, sharing_method
-from mdl.networks.sharing.base import sharing_copy
+from mdl.networks.sharing.parts import sharing_copy
 
 
 class MultiDomainNetwork(nn.Module):
     """`MultiDomainNetwork(body, "parallel-adapters", dropout=0.5)`: a body, a sharing method with options, and domains.
 
     body: a `ResNet26`. The network takes it over: it is frozen, put in evaluation and must not be trained meanwhile.
-    method: a name of `mdl.networks.sharing.METHODS`, or a `SharingMethod`.
+    method: a name of `mdl.networks.sharing.METHODS`, `path/to/file.py:Class`, or a `SharingMethod`.
     base_domain: the name by which the body with its own head is a domain too; it cannot be trained here.
+    sources: a multi-domain network over the same body, for a method that is made from trained domains (soft-sharing).
     Raises `UserError` for an unknown method or option, and for a body that the method makes no sense on.
     """
 
     def __init__(
-        self, body: ResNet26, method: str | SharingMethod, base_domain: str | None = None, **options: object
+        self,
+        body: ResNet26,
+        method: str | SharingMethod,
+        base_domain: str | None = None,
+        *,
+        sources: MultiDomainNetwork | None = None,
+        **options: object,
     ) -> None:
         super().__init__()
         if not isinstance(body, ResNet26):
             raise UserError(f"The body is a {type(body).__name__}; give a ResNet26, such as separable_resnet26(None).")
-        self.method = sharing_method(method, **options) if isinstance(method, str) else method
-        self.method.check_backbone(body)
+        if isinstance(method, str):
+            method = sharing_method(method, **options)
+        elif options:
+            raise UserError(f"Method {method.name} has its options already: leave {', '.join(options)} out.")
+        self.method = method.with_sources(sources)
+        self.method.check_body(body)
         self.method.prepare(body)
         self.body = body.requires_grad_(False)
         self._networks = nn.ModuleDict()
@@ -74,7 +85,10 @@ class MultiDomainNetwork(nn.Module):
         check_number("Dropout", dropout, 0, 1, advice="0 for none")
         check_number("Seed", seed, 0, 2**63, advice="whole")
         generator = torch.Generator("cpu").manual_seed(int(seed))
-        self._put(name, self.method.network(self.body, name, int(n_classes), dropout, generator))
+        network = self.method.network(
+            self.body, domain=name, n_classes=int(n_classes), dropout=dropout, generator=generator
+        )
+        self._put(name, network)
 
     def remove(self, name: str) -> None:
         """Forget a domain; the others stay as they are."""

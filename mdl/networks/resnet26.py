@@ -1,6 +1,6 @@
 """ResNet-26, plain and separable, with every convolution at a numbered place.
 
-    network = separable_resnet26(n_classes=100)        # 2,707,967 parameters
+    network = separable_resnet26(n_classes=100)           # 2,707,967 parameters
     logits = network(images)                           # (B, 3, H, W) -> (B, 100)
     for layer in layer_table(network):                 # depthwise 1, pointwise 1, ... pointwise 25
         print(layer.number, layer.operator, layer.module, layer.channels)
@@ -48,7 +48,7 @@ def separable_resnet26(
     seed: a number, or a CPU generator to draw on; equal seeds give equal weights.
     Raises `UserError` for a value outside these.
     """
-    return ResNet26(SeparableConv2d, n_classes, width, dropout, seed)
+    return ResNet26(SeparableConv2d, n_classes=n_classes, width=width, dropout=dropout, seed=seed)
 
 
 def plain_resnet26(
@@ -58,10 +58,10 @@ def plain_resnet26(
 
     Arguments as in `separable_resnet26`; the convolutions are dense 3x3.
     """
-    return ResNet26(PlainConv2d, n_classes, width, dropout, seed)
+    return ResNet26(PlainConv2d, n_classes=n_classes, width=width, dropout=dropout, seed=seed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConvSite:
     """One of the 25 places of a convolution: `network.set_submodule(site.name, other)` puts another module there.
 
@@ -76,7 +76,7 @@ class ConvSite:
     relu: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TappableLayer:
     """One row of `layer_table`: `network.get_submodule(layer.module)` gives `channels` units.
 
@@ -158,7 +158,7 @@ class ResNet26(nn.Module):
     """
 
     def __init__(
-        self, conv: Conv, n_classes: int | None, width: int, dropout: float, seed: int | torch.Generator
+        self, conv: Conv, *, n_classes: int | None, width: int, dropout: float, seed: int | torch.Generator
     ) -> None:
         super().__init__()
         _check_arguments(n_classes, width, dropout)
@@ -195,11 +195,13 @@ class ResNet26(nn.Module):
 
     def conv_sites(self) -> Iterator[ConvSite]:
         """The 25 convolutions in order of execution, whatever module stands there now."""
-        yield ConvSite(1, "stem.conv", self.stem.conv, "stem.bn", None)
+        yield ConvSite(number=1, name="stem.conv", module=self.get_submodule("stem.conv"), bn="stem.bn", relu=None)
         blocks = [f"stage{stage}.{block}" for stage in (1, 2, 3) for block in range(4)]
         for number, (block, i) in enumerate(product(blocks, (1, 2)), start=2):
             name = f"{block}.conv{i}"
-            yield ConvSite(number, name, self.get_submodule(name), f"{block}.bn{i}", f"{block}.relu{i}")
+            yield ConvSite(
+                number=number, name=name, module=self.get_submodule(name), bn=f"{block}.bn{i}", relu=f"{block}.relu{i}"
+            )
 
 
 def layer_table(network: ResNet26) -> list[TappableLayer]:
@@ -218,13 +220,21 @@ def layer_table(network: ResNet26) -> list[TappableLayer]:
             )
         for operator, part in parts:
             bn, relu = (None, None) if operator == "depthwise" else (site.bn, site.relu)
-            module = f"{site.name}.{operator}"
-            rows.append(TappableLayer(site.number, operator, module, part.out_channels, part.stride[0], bn, relu))
+            row = TappableLayer(
+                number=site.number,
+                operator=operator,
+                module=f"{site.name}.{operator}",
+                channels=part.out_channels,
+                stride=part.stride[0],
+                bn=bn,
+                relu=relu,
+            )
+            rows.append(row)
     return rows
 
 
 def parameter_counts(network: nn.Module) -> dict[str, int]:
-    """`parameter_counts(network)["depthwise"]`: parameters by kind, each counted once; running statistics are none.
+    """`parameter_counts(network)["depthwise"]`: parameters by kind, each counted once; running statistics are not counted.
 
     Kinds: depthwise, pointwise, conv, bn, linear, other. They add up to all parameters.
     """
@@ -240,7 +250,10 @@ def parameter_counts(network: nn.Module) -> dict[str, int]:
 
 
 def multiply_adds(network: nn.Module, input_size: int | tuple[int, int] = 64) -> int:
-    """`multiply_adds(network, 64)`: multiply-adds of one image in evaluation, exact.
+    """Multiply-adds of one image in evaluation, exact.
+
+    >>> multiply_adds(nn.Conv2d(3, 8, 3, padding=1), 10)
+    21600
 
     Counted are all convolutions and matrix products that really run, zeros of the padding included; not counted are
     biases, batch normalisation, ReLU, additions and pooling. input_size: pixels, one number or (H, W).
@@ -261,7 +274,7 @@ def multiply_adds(network: nn.Module, input_size: int | tuple[int, int] = 64) ->
 
 
 def initialise(module: nn.Module, seed: int | torch.Generator) -> None:
-    """`initialise(network, 0)` draws the weights of every Conv2d and Linear in `module` anew, in order of the modules.
+    """`initialise(network, 0)` draws new weights for every Conv2d and Linear in `module`, in order of the modules.
 
     Convolutions: normal, standard deviation sqrt(2 / (k * k * out_channels)), which for a depthwise convolution is
     narrower than its nine inputs would ask for (the authors' choice). Linear: torch's own law, uniform within

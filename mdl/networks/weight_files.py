@@ -27,7 +27,7 @@ from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
-from mdl.networks.sharing import METHODS
+from mdl.networks.sharing import METHODS, SharingMethod
 from mdl.networks.sharing.base import backbone
 
 FORMAT_VERSION = 1
@@ -38,9 +38,18 @@ class CheckpointError(UserError):
     """The file is not what the caller takes it for: damaged, of another kind, or of another body."""
 
 
-def save_body(body: ResNet26, path: str | Path, meta: Mapping[str, object] | None = None) -> Path:
-    """Write a body, with its head if it has one. `meta` is any JSON; `read_meta` gives it back under "meta"."""
-    prepared = next((name for name, method in METHODS.items() if method.is_prepared(body)), None)
+def save_body(
+    body: ResNet26,
+    path: str | Path,
+    meta: Mapping[str, object] | None = None,
+    method: type[SharingMethod] | None = None,
+) -> Path:
+    """Write a body, with its head if it has one. `meta` is any JSON; `read_meta` gives it back under "meta".
+
+    method: one of your own that the body may be prepared for; the methods that come along are known.
+    """
+    known = [*METHODS.values(), *([method] if method else [])]
+    prepared = next((one.name for one in known if one.is_prepared(body)), None)
     header = {
         "kind": "body",
         "backbone": backbone(body),
@@ -54,15 +63,25 @@ def save_body(body: ResNet26, path: str | Path, meta: Mapping[str, object] | Non
     return _write(path, body.state_dict(), header)
 
 
-def load_body(path: str | Path) -> ResNet26:
-    """The body of a file that `save_body` wrote, in evaluation, on the CPU."""
+def load_body(path: str | Path, method: type[SharingMethod] | None = None) -> ResNet26:
+    """The body of a file that `save_body` wrote, in evaluation, on the CPU.
+
+    method: one of your own, where the body was prepared for it.
+    """
     header, tensors = _read(path, "body")
+    known = METHODS if method is None else METHODS | {method.name: method}
+    prepared_for = header.get("prepared_for")
+    if prepared_for is not None and prepared_for not in known:
+        raise CheckpointError(
+            f"{path} is prepared for the method {prepared_for}, which does not come along: give the method again as "
+            f"path/to/file.py:Class."
+        )
     build = {"separable": separable_resnet26, "plain": plain_resnet26}
     try:
         with torch.device("meta"):
             body = build[header["backbone"]](header["n_classes"], header["width"], header["dropout"])
-            if header["prepared_for"] is not None:
-                METHODS[header["prepared_for"]].prepare(body)
+            if prepared_for is not None:
+                known[prepared_for].prepare(body)
         body.load_state_dict(tensors, strict=True, assign=True)
     except (KeyError, TypeError, RuntimeError, UserError) as error:
         raise CheckpointError(
@@ -89,6 +108,8 @@ def save_domain(net: MultiDomainNetwork, name: str, path: str | Path, meta: Mapp
         "shared_hash": shared_hash(net),
         "meta": dict(meta or {}),
     }
+    if net.method.given_as:  # told to whoever opens the file, but never run on its word
+        header["given_as"] = net.method.given_as
     return _write(path, net.method.pack(own), header)
 
 

@@ -1,10 +1,13 @@
 """The parameter ledger: how many parameters a set of domains needs, and under which convention one says so.
 
-    rows = method_rows("individual")                      # or the rows that a trained network wrote
-    ledger_size(rows, BARE)                               # 26,566,670 parameters of 32 bits
-    ledger_ratio(rows, BARE)                              # 4.569: the "5x" of Table 2
-    for claim in paper_claims():                          # every number that the paper prints
-        print(claim.what, claim.printed, claim.value, claim.convention, claim.holds)
+    >>> own = [ParameterRow(name, kind, n) for name in ("dtd", "svhn") for kind, n in body_counts("separable").items()]
+    >>> ledger_size(own, BARE)                            # two separate networks, without heads
+    5313334.0
+    >>> f"{ledger_ratio(own, BARE):.3f}"                  # in units of a plain ResNet-26
+    '0.914'
+
+`paper_claims` recomputes every count that the paper prints. Rows are what a trained network wrote into its result, or
+`mdl.networks.sharing.arithmetic.method_rows` of a system that nobody trained here.
 
 Published counts leave out heads, or batch normalisation, or count a mask's weight as a 32nd of a parameter, and divide
 by one network or another. A `Convention` names each choice. `explain` tries all of them and says which give a printed
@@ -16,13 +19,12 @@ No torch: counts in, counts out. A row is `mdl.results.ParameterRow`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
 from data_prep.common.errors import UserError
-from mdl.closed_form import body_counts, body_parameters, head_parameters, method_rows
+from mdl.closed_form import MethodRows, body_counts, body_parameters, head_parameters
 from mdl.published import BASE, PAPER_ROWS
 from mdl.results import ParameterRow
 
@@ -39,7 +41,7 @@ UNITS = {
 NOT_COUNTED_HERE = "no convention of the ledger"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
     """What is counted, and in which unit.
 
@@ -67,7 +69,7 @@ BARE = Convention()
 """The convention of the tables here: no heads, BN in, bits as stored, plain ResNet-26 without Linear = 1x."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A printed number and what the ledger makes of it. `value` is in the unit of `printed`; exact where it can be.
 
@@ -80,11 +82,15 @@ class Claim:
     value: float
     convention: str
     holds: bool
-    remark: str = field(default="")
+    remark: str = ""
 
 
 def unit_parameters(unit: str = BARE.unit, separable_width: int = 64) -> int:
-    """`unit_parameters()` is 5,814,688. The plain network is half as wide as the separable one beside it."""
+    """Parameters of what counts as 1x. The plain network is half as wide as the separable one beside it.
+
+    >>> unit_parameters(), unit_parameters("separable ResNet-26 with 1000 classes")
+    (5814688, 3169667)
+    """
     if unit not in UNITS:
         raise UserError(f"Unit {unit!r} is unknown; known: {'; '.join(UNITS)}.")
     if separable_width < 2 or separable_width % 2:
@@ -121,7 +127,11 @@ def storage_bytes(rows: Iterable[ParameterRow]) -> int:
 
 
 def by_kind(rows: Iterable[ParameterRow]) -> dict[str, int]:
-    """Number of values by kind, each as one."""
+    """Number of values by kind, each as one.
+
+    >>> by_kind([ParameterRow("shared conv", "conv", 900), ParameterRow("dtd conv", "conv", 100, domain="dtd")])
+    {'conv': 1000}
+    """
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.kind] = counts.get(row.kind, 0) + row.count
@@ -129,19 +139,32 @@ def by_kind(rows: Iterable[ParameterRow]) -> dict[str, int]:
 
 
 def own_parameters(rows: Iterable[ParameterRow], domain: str, heads: bool = False, bn: bool = False) -> int:
-    """`own_parameters(rows, "dtd")`: values that belong to one domain; for pointwise sharing 322,651."""
+    """Values that belong to one domain.
+
+    >>> rows = [ParameterRow("shared conv", "conv", 900), ParameterRow("dtd mask", "mask", 300, bits=1, domain="dtd")]
+    >>> own_parameters(rows, "dtd")
+    300
+    """
     left_out = {kind for kind, kept in (("linear", heads), ("bn", bn)) if not kept}
     return sum(row.count for row in rows if row.domain == domain and row.kind not in left_out)
 
 
 def conventions() -> list[Convention]:
     """Every combination that is tried, the plainest first."""
-    grid = product(UNITS, ("out", "further", "in"), (True, False), (True, False), (True, False))
-    return [Convention(heads, bn, biases, bits, unit) for unit, heads, bits, bn, biases in grid]
+    heads_kinds: tuple[Heads, ...] = ("out", "further", "in")
+    grid = product(UNITS, heads_kinds, (True, False), (True, False), (True, False))
+    return [
+        Convention(heads=heads, bn=bn, biases=biases, stored_bits=bits, unit=unit)
+        for unit, heads, bits, bn, biases in grid
+    ]
 
 
 def agrees(value: float, printed: str) -> bool:
-    """`agrees(4.569, "5x")`: the value rounds to the printed digits; a half may go either way."""
+    """Whether the value rounds to the printed digits; a half may go either way.
+
+    >>> agrees(4.569, "5x"), agrees(4.49, "5x"), agrees(0.3227, "0.3 M")
+    (True, False, True)
+    """
     digits = printed.strip().rstrip("x×%M ").strip()
     step = 10.0 ** -len(digits.partition(".")[2])
     return abs(value - float(digits)) <= step / 2 + 1e-9
@@ -160,38 +183,66 @@ def explain(printed: str, rows: Sequence[ParameterRow], base: str = BASE) -> lis
     return list(found.values())
 
 
-@cache
-def paper_claims() -> tuple[Claim, ...]:
+def paper_claims(method_rows: MethodRows) -> tuple[Claim, ...]:
     """Every count that the paper prints, recomputed at the published widths for the ten official domains."""
     counts = body_counts("separable")
     total = body_parameters("separable") + head_parameters("separable", 1000)
     own = own_parameters(method_rows("pointwise-sharing"), "dtd")
+    share, added = 100 * counts["pointwise"] / total, 100 * own / total
     of_all = "separable ResNet-26 with 1000 classes, Linear and BN in"
     bare_own = "depthwise 1-25 and pointwise 25, heads and BN out"
-    claims = [
-        Claim("parameters of the network", "3,169,667", total, of_all, total == 3_169_667),
-        Claim(
-            "share of the pointwise convolutions", "80 %", 100 * counts["pointwise"] / total, of_all,
-            round(100 * counts["pointwise"] / total, -1) == 80, "81.4 %: 80 to the nearest ten",
-        ),
-        Claim("added by a domain", "0.3 M", own / 1e6, bare_own, agrees(own / 1e6, "0.3 M"), f"{own:,} exactly"),
-        Claim("added by a domain, as a share of the network", "10 %", 100 * own / total, f"{bare_own}; unit {of_all}",
-              agrees(100 * own / total, "10 %"), "11 % with its BN"),
-    ]  # fmt: skip
-    claims += [_size_claim(row.system, row.name, row.size) for row in PAPER_ROWS.values() if row.size]
-    return tuple(claims)
+    of_network = Claim(
+        what="parameters of the network",
+        printed="3,169,667",
+        value=total,
+        convention=of_all,
+        holds=total == 3_169_667,
+    )
+    of_pointwise = Claim(
+        what="share of the pointwise convolutions",
+        printed="80 %",
+        value=share,
+        convention=of_all,
+        holds=round(share, -1) == 80,
+        remark="81.4 %: 80 to the nearest ten",
+    )
+    of_domain = Claim(
+        what="added by a domain",
+        printed="0.3 M",
+        value=own / 1e6,
+        convention=bare_own,
+        holds=agrees(own / 1e6, "0.3 M"),
+        remark=f"{own:,} exactly",
+    )
+    as_share = Claim(
+        what="added by a domain, as a share of the network",
+        printed="10 %",
+        value=added,
+        convention=f"{bare_own}; unit {of_all}",
+        holds=agrees(added, "10 %"),
+        remark="11 % with its BN",
+    )
+    sizes = [_size_claim(method_rows(row.system), row.name, row.size) for row in PAPER_ROWS.values() if row.size]
+    return (of_network, of_pointwise, of_domain, as_share, *sizes)
 
 
-def _size_claim(system: str, name: str, printed: str) -> Claim:
-    rows = method_rows(system)
-    what = f"#par of {name}"
+def _size_claim(rows: Sequence[ParameterRow], name: str, printed: str) -> Claim:
+    """What the ledger makes of a printed `#par`: the tables' own convention, else the first that gives its digits."""
     found = explain(printed, rows)
-    if BARE in found:
-        return Claim(what, printed, ledger_ratio(rows, BARE), str(BARE), True)
     bare = f"{ledger_ratio(rows, BARE):.2f}x with {BARE}"
-    if not found:
-        return Claim(what, printed, ledger_ratio(rows, BARE), NOT_COUNTED_HERE, False, bare)
-    first = found[0]
-    tried = len({(ledger_size(rows, c), c.unit) for c in conventions()})
-    remark = f"{bare}; {len(found)} of {tried} different countings give the printed digits, so it may be chance"
-    return Claim(what, printed, ledger_ratio(rows, first), str(first), True, remark)
+    if BARE in found:
+        chosen, remark = BARE, ""
+    elif found:
+        tried = len({(ledger_size(rows, c), c.unit) for c in conventions()})
+        remark = f"{bare}; {len(found)} of {tried} different countings give the printed digits, so it may be chance"
+        chosen = found[0]
+    else:
+        chosen, remark = BARE, bare
+    return Claim(
+        what=f"#par of {name}",
+        printed=printed,
+        value=ledger_ratio(rows, chosen),
+        convention=str(chosen) if found else NOT_COUNTED_HERE,
+        holds=bool(found),
+        remark=remark,
+    )

@@ -1,7 +1,18 @@
 """A table of typed cells as text for the terminal, CSV, Markdown and HTML. No torch.
 
-    table = Table("Speeds", (Column("name", None), Column("images/s", 1)), (("a", 12.25), ("b", None)))
-    print(to_terminal(table, width=100))
+>>> columns = (Column("name", None), Column("images/s", 1))
+>>> table = Table("Speeds", columns, in_order(columns, [{"name": "a", "images/s": 12.25}, {"name": "b"}]))
+>>> print(to_csv(table), end="")
+name,images/s
+a,12.25
+b,
+>>> print(to_markdown(table), end="")
+### Speeds
+<BLANKLINE>
+| name | images/s |
+| --- | --: |
+| a | 12.2 |
+| b | – |
 
 None is a missing cell: a dash where people read, an empty field in CSV. CSV has numbers in full and no notes. Names
 come from files, so every form escapes them: markup of the terminal, pipes and line breaks of Markdown, tags of HTML,
@@ -13,7 +24,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +46,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """rows: one cell a column. notes: sentences below the table."""
+    """rows: one cell for each column, as `in_order` puts them. notes: sentences below the table."""
 
     title: str
     columns: tuple[Column, ...]
@@ -50,11 +61,21 @@ class Table:
         return [[_text(cell, column) for cell, column in zip(row, self.columns, strict=True)] for row in self.rows]
 
 
+def in_order(columns: Sequence[Column], rows: Iterable[Mapping[str, Cell]]) -> tuple[tuple[Cell, ...], ...]:
+    """Cells by the titles of their columns, put in the order of the columns; a title that is left out is a missing cell."""
+    ordered = []
+    for row in rows:
+        if unknown := row.keys() - {column.title for column in columns}:
+            raise KeyError(f"no column is called {', '.join(sorted(unknown))}")
+        ordered.append(tuple(row.get(column.title) for column in columns))
+    return tuple(ordered)
+
+
 def to_terminal(table: Table, width: int | None = None) -> str:
     """`print(to_terminal(table))`: drawn with rich, without colours.
 
     width: in characters; a wider table is cut between columns into blocks that begin with the columns of words, since
-    a number that is cut itself would be another number. None: one block. Notes are left to the terminal's own breaks.
+    a number cut in two would read as another number. None: one block. Notes are left to the terminal's own line breaks.
     """
     from rich.console import Console
     from rich.text import Text
@@ -172,6 +193,10 @@ def _html_table(table: Table) -> str:
 
 
 def _text(cell: Cell, column: Column) -> str:
+    """
+    >>> _text(3169667, Column("total", 0)), _text(None, Column("total", 0))
+    ('3,169,667', '–')
+    """
     if cell is None:
         return MISSING
     if isinstance(cell, str) or column.digits is None:
@@ -180,11 +205,19 @@ def _text(cell: Cell, column: Column) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Control characters of a name must not steer the terminal."""
+    """Control characters of a name must not steer the terminal.
+
+    >>> _one_line("a" + chr(27) + "[31mb")
+    'a [31mb'
+    """
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _harmless(text: str) -> str:
+    """
+    >>> _harmless("=1+1"), _harmless("dan")
+    ("'=1+1", 'dan')
+    """
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

@@ -1,15 +1,18 @@
 """The decathlon score with its parts and its interval. No torch.
 
-    score = decathlon_score({"svhn": (25_032, 26_032), "dtd": (1_043, 1_880)})     # domain: (n_correct, n_test)
-    score.total                               # 445.9, over the two domains given; `score.complete` is False
-    score.low, score.high                     # 95 % interval
-    score.terms[0].points                     # what one domain adds
+>>> score = decathlon_score({"svhn": (25_032, 26_032), "dtd": (1_043, 1_880)})     # domain: (n_correct, n_test)
+>>> f"{score.total:.1f}", score.complete                       # over the two domains given, not the ten
+('445.9', False)
+>>> score.low < score.total < score.high                        # 95 % interval
+True
+>>> [f"{term.domain} {term.points:.1f}" for term in score.terms]    # what each domain adds
+['dtd 249.4', 'svhn 196.5']
 
     S = sum over domains of 1000 * max(0, E_max - E)^2 / E_max^2,     E = top-1 error on the test images
 
 A domain without an error adds 1000 points, so that the ten give 10,000. The interval is a parametric bootstrap: each
-domain's number of correct images is drawn anew from a binomial law, independently of the others, S is computed of each
-draw, and the bounds are quantiles of these. It holds what the finite test sets leave open and nothing else: not the seed
+domain's number of correct images is drawn again and again from a binomial law, independently of the others, S is computed
+of each draw, and the bounds are quantiles of these. It says what the finite test sets leave open and nothing else: not the seed
 of the training, not the choice of a recipe. A domain's accuracy has Wilson's binomial interval.
 
 E_max belongs to the official test sets (twice the error of a published baseline). On other images under the same names,
@@ -32,7 +35,7 @@ from data_prep.common.errors import UserError
 from mdl.published import DOMAINS, MINI_PREFIX, PaperRow, official_domain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """What one domain adds. Accuracy and its 95 % interval lie in [0, 1], points in [0, 1000]."""
 
@@ -48,7 +51,7 @@ class Term:
         return self.n_correct / self.n_test
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """The sum over `terms`, in the order of the paper's tables. `std` is the bootstrap's standard deviation of S."""
 
@@ -97,7 +100,11 @@ class Score:
 
 
 def points(domain: str, error: float | np.ndarray) -> float | np.ndarray:
-    """`points("svhn", 0.0345)` is 250: what a top-1 error in [0, 1] earns in a domain, 0 to 1000."""
+    """What a top-1 error in [0, 1] earns in a domain, 0 to 1000.
+
+    >>> float(points("svhn", 0.0345)), float(points("svhn", 0.07))
+    (250.0, 0.0)
+    """
     return 1000 * np.maximum(0.0, 1 - error / official_domain(domain).max_error) ** 2
 
 
@@ -129,17 +136,37 @@ def decathlon_score(
     for name, (n_correct, n_test) in ordered:
         _check_counts(name, n_correct, n_test)
         earned = float(points(name, 1 - n_correct / n_test))
-        terms.append(Term(name, n_correct, n_test, *wilson(n_correct, n_test, level), earned))
+        least, most = wilson(n_correct, n_test, level)
+        terms.append(
+            Term(
+                domain=name,
+                n_correct=n_correct,
+                n_test=n_test,
+                accuracy_low=least,
+                accuracy_high=most,
+                points=earned,
+            )
+        )
         # Half a success and half a failure are added, else a domain without an error would claim no uncertainty.
         drawn = generator.binomial(n_test, (n_correct + 0.5) / (n_test + 1), n_draws)
         draws += points(name, 1 - drawn / n_test)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     total = sum(term.points for term in terms)
-    return Score(tuple(terms), total, min(float(low), total), max(float(high), total), float(draws.std(ddof=1)))
+    return Score(
+        terms=tuple(terms),
+        total=total,
+        low=min(float(low), total),
+        high=max(float(high), total),
+        std=float(draws.std(ddof=1)),
+    )
 
 
 def score_of_accuracies(accuracy: Mapping[str, float]) -> float:
-    """`score_of_accuracies({"dtd": 55.48, ...})`: S of accuracies in per cent, as tables print them."""
+    """S of accuracies in per cent, as tables print them.
+
+    >>> round(score_of_accuracies({"dtd": 55.48}), 1)
+    249.4
+    """
     return float(sum(points(name, 1 - percent / 100) for name, percent in accuracy.items()))
 
 
@@ -156,7 +183,11 @@ def paper_score(row: PaperRow, domains: Iterable[str] = DOMAINS) -> Score:
 
 
 def wilson(n_correct: int, n_test: int, level: float = 0.95) -> tuple[float, float]:
-    """`wilson(50, 100)` is (0.404, 0.596): Wilson's score interval of a share."""
+    """Wilson's score interval of a share.
+
+    >>> ["%.3f" % bound for bound in wilson(50, 100)]
+    ['0.404', '0.596']
+    """
     z = NormalDist().inv_cdf((1 + level) / 2)
     share = n_correct / n_test
     middle = share + z * z / (2 * n_test)

@@ -4,10 +4,11 @@
     print(to_markdown(table2(results)))       # or to_terminal, to_csv, to_html
     print(to_markdown(table3()))              # the published rows alone
 
-Table 1 counts parameters, Table 2 compares the methods on the ten domains, Table 3 the placements of soft sharing. A
-domain without a result is shown as missing. Mean and S stand only where all ten domains are there; where a row lacks
-some, further columns give mean and S over the domains that all measured rows have, for the published rows too. `#par`
-of measured rows is counted from the parameters that the results recorded, under the convention that the note names.
+Table 1 counts parameters, Table 2 compares the methods on the ten domains, Table 3 the systems that are made from the
+trained domains of another one: the placements of soft sharing. A domain without a result is shown as missing. Mean and
+S stand only where all ten domains are there; where a row lacks some, further columns give mean and S over the domains
+that all measured rows have, for the published rows too. `#par` of measured rows is counted from the parameters that the
+results recorded, under the convention that the note names.
 
 Results of a system that begins with `base` (a network that methods start from) complete the rows of their backbone and
 width: no method changes the base domain, so its accuracy is theirs. `base-plain-series-adapters` was trained with that
@@ -22,16 +23,16 @@ from dataclasses import replace
 from data_prep.common.errors import UserError
 from mdl.closed_form import (
     PUBLISHED_CLASSES,
+    MethodRows,
+    SystemMultiplyAdds,
     backbone_multiply_adds,
     body_counts,
     head_parameters,
-    method_rows,
-    system_multiply_adds,
 )
-from mdl.published import BASE, DOMAINS, MINI_PREFIX, OFFICIAL, PAPER_ROWS, PaperRow, official_domain
+from mdl.published import BASE, DOMAINS, MINI_PREFIX, OFFICIAL, PAPER_ROWS, PROPOSED, PaperRow, official_domain
 from mdl.results import ParameterRow, Result
 from mdl.scoring.ledger import BARE, by_kind, ledger_ratio, own_parameters, paper_claims
-from mdl.scoring.rendering import Cell, Column, Table, to_csv, to_html, to_markdown, to_terminal
+from mdl.scoring.rendering import Cell, Column, Table, in_order, to_csv, to_html, to_markdown, to_terminal
 from mdl.scoring.score import Score, decathlon_score, paper_score
 
 __all__ = [
@@ -55,41 +56,55 @@ PART_COLUMNS = ("depthwise", "pointwise", "conv", "bn", "linear")
 Groups = dict[str, list[Result]]
 
 
-def table1(results: Sequence[Result] = ()) -> Table:
-    """`table1(results)`: parameters by kind, what a domain owns, and multiply-adds of one image.
+Row = dict[str, Cell]
+"""Cells by the titles of their columns."""
+
+
+def table1(
+    results: Sequence[Result] = (), *, method_rows: MethodRows, system_multiply_adds: SystemMultiplyAdds
+) -> Table:
+    """Parameters by kind, what a domain owns, and multiply-adds of one image.
 
     The first rows are arithmetic at the published widths with 1000 classes; a measured row is one system, counted on
     its first further domain. The notes compare the counts that the paper states and name each one's convention.
+    method_rows, system_multiply_adds: those of `mdl.networks.sharing.arithmetic`, which this package does not import, as
+    the methods come with torch.
     """
     columns = [Column("network", None), Column("from", None), *(Column(kind, 0) for kind in PART_COLUMNS)]
     columns += [Column("other", 0), Column("total", 0), Column("pointwise %", 1)]
     columns += [Column("own", 0), Column("own %", 1), Column("multiply-adds", 0)]
     rows = [_bare_network("separable"), _bare_network("plain")]
-    rows += [_counted_system(row.system) for row in PAPER_ROWS.values()]
+    rows += [_counted_system(system, method_rows, system_multiply_adds) for system in PAPER_ROWS]
     rows += [_measured_system(group) for group in by_system(results).values()]
     notes = [
         "own: what a further domain adds, its Linear and BN left out; own %: the same as a share of the row's total. "
         "A mask's weight counts as one here. Arithmetic rows: 1000 classes, ten domains, 64 x 64 pixels.",
         "The printed cells of the paper's Table 1 are not copied here; compared are the counts that the paper states:",
     ]
-    for claim in paper_claims():
+    for claim in paper_claims(method_rows):
         counted = f"{claim.value:,.4g}" if claim.value < 1e4 else f"{claim.value:,.0f}"
         remark = f" ({claim.remark})" if claim.remark else ""
         notes.append(f"{claim.what}: printed {claim.printed}, counted {counted}: {claim.convention}{remark}.")
-    return Table("Table 1: parameters and multiply-adds", tuple(columns), tuple(rows), tuple(notes))
+    return Table("Table 1: parameters and multiply-adds", tuple(columns), in_order(columns, rows), tuple(notes))
 
 
 def table2(results: Sequence[Result] = ()) -> Table:
     """`table2(results)`: accuracy of every system on the ten domains, mean and S, beside the paper's Table 2."""
-    return _accuracies("Table 2: sharing methods", 2, [r for r in results if r.method != "soft-sharing"])
+    return _accuracies("Table 2: sharing methods", 2, [r for r in results if not _is_made_from_others(r)])
 
 
 def table3(results: Sequence[Result] = ()) -> Table:
-    """`table3(results)`: the placements of soft sharing, and the `pointwise-sharing` and `base` that they begin with."""
-    kept = [
-        r for r in results if r.method in ("soft-sharing", "pointwise-sharing") or r.system.split("-")[0] == BASE_SYSTEM
-    ]
+    """`table3(results)`: systems made from the trained domains of another one, with the row and the base they start from."""
+    kept = [r for r in results if _is_made_from_others(r) or r.system == PROPOSED or _is_base(r.system)]
     return _accuracies("Table 3: soft sharing", 3, kept)
+
+
+def _is_made_from_others(result: Result) -> bool:
+    return "sources" in result.options
+
+
+def _is_base(system: str) -> bool:
+    return system.split("-")[0] == BASE_SYSTEM
 
 
 def by_system(results: Iterable[Result]) -> Groups:
@@ -127,7 +142,7 @@ def joint_rows(group: Sequence[Result]) -> list[ParameterRow]:
 
 def _complete(groups: Groups) -> None:
     """Give each row the result of the base network that it started from, and drop the rows of bases that served."""
-    bases = {name: groups[name] for name in groups if name.split("-")[0] == BASE_SYSTEM}
+    bases = {name: groups[name] for name in groups if _is_base(name)}
     served = set()
     for system, group in groups.items():
         fitting = [name for name in bases if system not in bases and _starts(group[0], name, bases[name][0])]
@@ -164,15 +179,14 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
     columns += [Column(domain.abbreviation, 2) for domain in OFFICIAL]
     columns += [Column("mean", 2), Column("S", 0), Column("S low", 0), Column("S high", 0), Column("S printed", 0)]
     if common:
-        columns += [
-            Column(f"{what} of {len(common)}", 2 if what == "mean" else 0) for what in ("mean", "S", "S low", "S high")
-        ]
+        of = f" of {len(common)}"
+        columns += [Column(f"mean{of}", 2), Column(f"S{of}", 0), Column(f"S low{of}", 0), Column(f"S high{of}", 0)]
     rows = []
-    paper = [row for row in PAPER_ROWS.values() if row.table == number]
-    for row in paper:
-        rows.append(_row(f"{row.name} ({row.system})", PAPER, row.size, paper_score(row), row, common))
-        if row.system in groups:
-            rows.append(_measured_row(groups.pop(row.system), scores[row.system], common))
+    for row in PAPER_ROWS.values():
+        if row.table == number:
+            rows.append(_paper_row(row, common))
+            if row.system in groups:
+                rows.append(_measured_row(groups.pop(row.system), scores[row.system], common))
     rows += [_measured_row(group, scores[system], common) for system, group in groups.items()]
     notes = ["Accuracy in per cent. S low, S high: 95 % parametric bootstrap over the test images alone, for the paper's "
              "rows with the sizes of the official test sets."]  # fmt: skip
@@ -183,7 +197,7 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
             "them to two decimals moves S by 4 points at most, so S or an accuracy is misprinted."
         )
     notes += _result_notes(results, scores, common)
-    return Table(title, tuple(columns), tuple(rows), tuple(notes))
+    return Table(title, tuple(columns), in_order(columns, rows), tuple(notes))
 
 
 def _score(group: Iterable[Result]) -> Score:
@@ -198,28 +212,33 @@ def _common(scores: Iterable[Score]) -> tuple[str, ...]:
     return tuple(name for name in DOMAINS if all(name in names for names in present))
 
 
-def _measured_row(group: Sequence[Result], score: Score, common: Sequence[str]) -> tuple[Cell, ...]:
-    return _row(group[0].system, group[0].data, _size(group), score, None, common)
+def _paper_row(row: PaperRow, common: Sequence[str]) -> Row:
+    """Accuracies as printed, not as the nearest whole numbers of images."""
+    name = f"{row.name} ({row.system})"
+    cells: Row = {"system": name, "from": PAPER, "#par": row.size, "S printed": row.score}
+    return cells | _scored(row.accuracy, paper_score(row), paper_score(row, common) if common else None)
 
 
-def _row(
-    name: str, source: str, size: Cell, score: Score, printed: PaperRow | None, common: Sequence[str]
-) -> tuple[Cell, ...]:
+def _measured_row(group: Sequence[Result], score: Score, common: Sequence[str]) -> Row:
+    cells: Row = {"system": group[0].system, "from": group[0].data, "#par": _size(group)}
     accuracy = {official_domain(term.domain).name: 100 * term.accuracy for term in score.terms}
-    if printed is not None:  # as printed, not as the nearest whole number of images
-        accuracy = printed.accuracy
-    cells: list[Cell] = [name, source, size, *(accuracy.get(domain) for domain in DOMAINS)]
-    cells += _scored(score, accuracy) if score.complete else [None] * 4
-    cells.append(None if printed is None else printed.score)
-    if common:
-        kept = {t.domain: (t.n_correct, t.n_test) for t in score.terms if official_domain(t.domain).name in common}
-        cells += _scored(paper_score(printed, common) if printed else decathlon_score(kept), accuracy)
-    return tuple(cells)
+    counts = {t.domain: (t.n_correct, t.n_test) for t in score.terms if official_domain(t.domain).name in common}
+    return cells | _scored(accuracy, score, decathlon_score(counts) if common else None)
 
 
-def _scored(score: Score, accuracy: Mapping[str, float]) -> list[Cell]:
+def _scored(accuracy: Mapping[str, float], score: Score, of_common: Score | None) -> Row:
+    """accuracy: per cent by official name. of_common: the score over what all measured rows have, where one lacks some."""
+    cells: Row = {domain.abbreviation: accuracy.get(domain.name) for domain in OFFICIAL}
+    if score.complete:
+        cells |= _sums(score, accuracy, "")
+    if of_common is not None:
+        cells |= _sums(of_common, accuracy, f" of {len(of_common.terms)}")
+    return cells
+
+
+def _sums(score: Score, accuracy: Mapping[str, float], of: str) -> Row:
     mean = sum(accuracy[official_domain(term.domain).name] for term in score.terms) / len(score.terms)
-    return [mean, score.total, score.low, score.high]
+    return {f"mean{of}": mean, f"S{of}": score.total, f"S low{of}": score.low, f"S high{of}": score.high}
 
 
 def _size(group: Sequence[Result]) -> float | None:
@@ -255,33 +274,37 @@ def _joined(values: Iterable[str]) -> str:
     return ", ".join(sorted(set(values)))
 
 
-def _bare_network(backbone: str) -> tuple[Cell, ...]:
+def _bare_network(backbone: str) -> Row:
     counts = body_counts(backbone) | {"linear": head_parameters(backbone, 1000)}
-    return _count_row(f"{backbone} ResNet-26", ARITHMETIC, counts, None, backbone_multiply_adds(backbone, 1000))
+    cells: Row = {"network": f"{backbone} ResNet-26", "from": ARITHMETIC}
+    return cells | _counted(counts) | {"multiply-adds": backbone_multiply_adds(backbone, 1000)}
 
 
-def _counted_system(system: str) -> tuple[Cell, ...]:
+def _counted_system(system: str, method_rows: MethodRows, system_multiply_adds: SystemMultiplyAdds) -> Row:
     """One domain's network among ten: what is shared, plus its own part with a Linear of 1000 classes."""
     domain = DOMAINS[1]
     rows = [row for row in method_rows(system, PUBLISHED_CLASSES | {domain: 1000}) if row.domain in ("", domain)]
-    own = own_parameters(rows, domain)
-    return _count_row(system, ARITHMETIC, by_kind(rows), own, system_multiply_adds(system, 1000))
+    cells: Row = {"network": system, "from": ARITHMETIC, "multiply-adds": system_multiply_adds(system, 1000)}
+    return cells | _counted(by_kind(rows), own_parameters(rows, domain))
 
 
-def _measured_system(group: Sequence[Result]) -> tuple[Cell, ...]:
+def _measured_system(group: Sequence[Result]) -> Row:
     further = [result for result in group if result.domain.removeprefix(MINI_PREFIX) != BASE]
     result = (further or list(group))[0]
     own = own_parameters(result.parameters, result.domain) if result.parameters else None
-    name = f"{result.system} on {result.domain}"
-    return _count_row(name, result.data, by_kind(result.parameters), own, result.multiply_adds)
+    cells: Row = {"network": f"{result.system} on {result.domain}", "from": result.data}
+    return cells | _counted(by_kind(result.parameters), own) | {"multiply-adds": result.multiply_adds}
 
 
-def _count_row(
-    name: str, source: str, counts: Mapping[str, int], own: int | None, multiply_adds: int | None
-) -> tuple[Cell, ...]:
+def _counted(counts: Mapping[str, int], own: int | None = None) -> Row:
+    """The cells of one network's parameters by kind, of which `own` belong to its domain."""
     total = sum(counts.values())
     other = sum(count for kind, count in counts.items() if kind not in PART_COLUMNS)
-    parts = [counts.get(kind) for kind in PART_COLUMNS]
-    share = 100 * counts["pointwise"] / total if counts.get("pointwise") else None
-    own_share = 100 * own / total if own is not None and total else None
-    return (name, source, *parts, other or None, total or None, share, own, own_share, multiply_adds)
+    return {
+        **{kind: counts.get(kind) for kind in PART_COLUMNS},
+        "other": other or None,
+        "total": total or None,
+        "pointwise %": 100 * counts["pointwise"] / total if counts.get("pointwise") else None,
+        "own": own,
+        "own %": 100 * own / total if own is not None and total else None,
+    }

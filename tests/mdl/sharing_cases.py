@@ -58,7 +58,10 @@ CASES = [
     Case("piggyback", "plain", rf"{SITE}\.conv\.mask|{BN}", {"mask": "ternary", "train_bn": True}),
     Case("piggyback", "separable", rf"{SITE}\.(depthwise|pointwise)\.mask", {"mask": "ternary"}),
 ]
-"""Every method but soft sharing, which builds on other domains and has tests of its own."""
+"""Every method that needs nothing but a body; soft sharing, which is made from trained domains, has tests of its own.
+
+A method's case is all that the tests need of it: what its domains own, its arithmetic and its names are tested for each.
+"""
 
 
 @pytest.fixture(autouse=True)

@@ -6,19 +6,12 @@ import pytest
 import torch
 
 from data_prep.common.errors import UserError
-from mdl.closed_form import (
-    REGIONS,
-    backbone_multiply_adds,
-    body_counts,
-    body_parameters,
-    gate_parameters,
-    head_parameters,
-    method_rows,
-    system_multiply_adds,
-)
+from mdl.closed_form import backbone_multiply_adds, body_counts, body_parameters, head_parameters
 from mdl.networks.resnet26 import multiply_adds, parameter_counts, plain_resnet26, separable_resnet26
+from mdl.networks.sharing.arithmetic import method_rows, system_multiply_adds
+from mdl.networks.sharing.soft_sharing import REGIONS, gate_parameters
 from mdl.published import OFFICIAL, PAPER_ROWS
-from mdl.results import PARAMETER_KINDS, ParameterRow
+from mdl.results import ParameterRow
 from mdl.scoring.ledger import (
     BARE,
     NOT_COUNTED_HERE,
@@ -80,50 +73,14 @@ def test_pointwise_sharing():
     assert sum(row.count for row in rows if not row.domain) == 2_580_672 - 512 * 512
 
 
-METHODS = (
-    ("individual", "individual", {}),
-    ("classifier", "classifier", {}),
-    ("classifier+bn", "classifier+bn", {}),
-    ("pointwise-sharing", "pointwise-sharing", {}),
-    ("depthwise-sharing", "depthwise-sharing", {}),
-    ("series-adapters", "series-adapters", {}),
-    ("parallel-adapters", "parallel-adapters", {}),
-    ("dan", "dan", {}),
-    ("dan-diagonal", "dan", {"controller": "diagonal"}),
-    ("dan-low-rank-3", "dan", {"controller": "low-rank", "rank": 3}),
-    ("piggyback", "piggyback", {}),
-    ("piggyback-ternary", "piggyback", {"mask": "ternary"}),
-)
-
-
-@pytest.mark.parametrize(("system", "method", "options"), METHODS, ids=[m[0] for m in METHODS])
-def test_methods_agree_with_networks(system, method, options):
-    """What a domain owns, and the whole set of domains, counted on the very modules."""
-    from mdl.networks.multi_domain import MultiDomainNetwork
-    from mdl.networks.sharing import METHODS as KNOWN
-
-    width = 8
-    body = BUILD[KNOWN[method].published_on](3, width)
-    net = MultiDomainNetwork(body, method, base_domain="imagenet12", **options)
-    net.add("dtd", 5)
-    net.add("svhn", 4)
-    rows = method_rows(system, {"imagenet12": 3, "dtd": 5, "svhn": 4}, width)
-    for domain in ("dtd", "svhn"):
-        own = sum(parameter.numel() for _, parameter in net.domain_parameters(domain))
-        assert own == own_parameters(rows, domain, heads=True, bn=True)
-    everything = {id(p): p.numel() for p in net.parameters()}
-    assert sum(everything.values()) == sum(row.count for row in rows)
-    assert {row.kind for row in rows} <= set(PARAMETER_KINDS)
-
-
 def test_conventions_count_what_they_say():
     rows = [
         ParameterRow("body", "conv", 1000),
-        ParameterRow("mask", "mask", 320, 1, "dtd"),
-        ParameterRow("bias", "bias", 7, 32, "dtd"),
-        ParameterRow("bn", "bn", 30, 32, "dtd"),
-        ParameterRow("head", "linear", 500, 32, "imagenet12"),
-        ParameterRow("head", "linear", 90, 32, "dtd"),
+        ParameterRow("mask", "mask", 320, bits=1, domain="dtd"),
+        ParameterRow("bias", "bias", 7, domain="dtd"),
+        ParameterRow("bn", "bn", 30, domain="dtd"),
+        ParameterRow("head", "linear", 500, domain="imagenet12"),
+        ParameterRow("head", "linear", 90, domain="dtd"),
     ]
     assert ledger_size(rows) == 1000 + 10 + 7 + 30
     assert ledger_size(rows, Convention(stored_bits=False)) == 1000 + 320 + 7 + 30
@@ -161,7 +118,7 @@ def test_ratios_of_table_2():
 
 def test_claims():
     """Each printed number, by the convention that the claim names and by none that it does not."""
-    claims = {claim.what: claim for claim in paper_claims()}
+    claims = {claim.what: claim for claim in paper_claims(method_rows)}
     assert all(claim.holds and claim.convention != NOT_COUNTED_HERE for claim in claims.values())
     assert claims["parameters of the network"].value == 3_169_667
     assert claims["share of the pointwise convolutions"].value == pytest.approx(100 * 2_580_672 / 3_169_667)
@@ -176,7 +133,7 @@ def test_claims():
 
 
 def test_a_number_that_nothing_explains_is_said_to_be_so():
-    claim = _size_claim("pointwise-sharing", "Proposed", "7x")
+    claim = _size_claim(method_rows("pointwise-sharing"), "Proposed", "7x")
     assert not claim.holds and claim.convention == NOT_COUNTED_HERE and "0.98x" in claim.remark
 
 
@@ -211,7 +168,7 @@ def test_adapters_multiply_adds_agree_with_networks():
     for system in ("series-adapters", "parallel-adapters"):
         net = MultiDomainNetwork(plain_resnet26(None, 8), system)
         net.add("dtd", 5)
-        assert system_multiply_adds(system, 5, 33, 8) == multiply_adds(net, 33)
+        assert system_multiply_adds(system, 5, size=33, width=8) == multiply_adds(net, 33)
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -223,18 +180,18 @@ def test_gates_multiply_adds_agree_with_networks(region):
         sources.add(name, 5)
     net = MultiDomainNetwork(sources.body, "soft-sharing", sources=sources, region=region)
     net.add("dtd", 5)
-    assert system_multiply_adds(f"soft-sharing-{region}", 5, 33, 8, n_domains=3) == multiply_adds(net, 33)
+    assert system_multiply_adds(f"soft-sharing-{region}", 5, size=33, width=8, n_domains=3) == multiply_adds(net, 33)
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: method_rows("adapters"), "Nothing is known of the parameters of 'adapters'"),
-        (lambda: method_rows("dan-thin"), "Controller 'thin' is unknown"),
-        (lambda: method_rows("soft-sharing-upper"), "Nothing is known"),
+        (lambda: method_rows("adapters"), "Nothing is known of a system 'adapters'"),
+        (lambda: method_rows("dan-thin"), "Unknown controller 'thin'; known: full, diagonal, low-rank"),
+        (lambda: method_rows("soft-sharing-upper"), "Unknown region 'upper'"),
         (lambda: method_rows("dan", {"dtd": 47}), "base domain 'imagenet12' is not among dtd"),
         (lambda: gate_parameters("upper"), f"known: {', '.join(REGIONS)}"),
-        (lambda: body_counts("vgg"), "Backbone 'vgg' is unknown"),
+        (lambda: body_counts("vgg"), "Unknown backbone 'vgg'; known: separable, plain"),
     ],
 )
 def test_wrong_questions(call, words):

@@ -37,7 +37,10 @@ def full_result():
         options={"rank": 4},
         recipe={"epochs": 3, "lr": [0.1, 0.01]},
         cost=Cost(12.5, 3, 600, "cpu"),
-        parameters=(ParameterRow("stem.conv", "depthwise", 27), ParameterRow("head", "linear", 85, 1, "mini-dtd")),
+        parameters=(
+            ParameterRow("stem.conv", "depthwise", 27),
+            ParameterRow("head", "linear", 85, bits=1, domain="mini-dtd"),
+        ),
         multiply_adds=1234,
         input_size=(144, 72),
         versions={"torch": "2"},

@@ -10,9 +10,14 @@ from torch import nn
 from data_prep.common.errors import UserError
 from dissect.layers import list_layers
 from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.resnet26 import layer_table
 from mdl.networks.sharing import METHODS, sharing_method
+from mdl.networks.sharing.arithmetic import method_rows
+from mdl.networks.sharing.systems import read_system, system_name
 from mdl.networks.weight_files import load_body, load_domain, save_body, save_domain
+from mdl.published import PAPER_ROWS
+from mdl.scoring.ledger import by_kind, own_parameters
 
 each_method = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
 
@@ -26,7 +31,7 @@ def outputs(net, domain):
 
 
 def test_every_registered_method_has_a_case():
-    assert {case.method for case in CASES} | {"soft-sharing"} == set(METHODS)
+    assert {case.method for case in CASES} == {name for name, method in METHODS.items() if not method.made_from}
 
 
 @each_method
@@ -123,6 +128,68 @@ def test_the_same_seed_gives_the_same_domain_and_the_global_random_state_has_no_
     again.add("b", n_classes=4, seed=0)
     assert all(torch.equal(first[name], tensor) for name, tensor in again.domain_state("b").items())
     assert not torch.equal(again.domain_state("dtd")["head.weight"][:4], first["head.weight"])  # seed 1
+
+
+@each_method
+def test_a_row_has_a_name_that_leads_back_to_the_method(case):
+    method = sharing_method(case.method, **case.options)
+    name = system_name(method, case.backbone)
+    again, backbone = read_system(name)
+    assert backbone == case.backbone and again.variant() == method.variant()
+    shown = {option: value for option, value in method.options().items() if method.shows(option)}
+    assert {option: again.options()[option] for option in shown} == shown
+
+
+@each_method
+def test_arithmetic_agrees_with_the_network(case):
+    """What a domain owns, and the whole set of domains, from widths alone and counted on the very modules."""
+    net = network(case)
+    classes = {"imagenet12": 5, "dtd": 4, "svhn": 5}
+    rows = method_rows(system_name(net.method, case.backbone), classes, 4)
+    for domain in ("dtd", "svhn"):
+        own = sum(parameter.numel() for _, parameter in net.domain_parameters(domain))
+        assert own == own_parameters(rows, domain, heads=True, bn=True)
+    everything = {id(p): p.numel() for p in net.parameters()}
+    assert sum(everything.values()) == sum(row.count for row in rows)
+    of_dtd = {(row.kind, row.bits, row.count) for row in parameter_rows(net, "dtd") if row.domain}
+    assert of_dtd == {(row.kind, row.bits, row.count) for row in rows if row.domain == "dtd"}
+    assert by_kind(parameter_rows(net, "imagenet12")) == by_kind(r for r in rows if r.domain in ("", "imagenet12"))
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "variant", "backbone"),
+    [
+        ("dan-low-rank-4", "dan", "low-rank-4", "plain"),
+        ("dan-low-rank-8-separable", "dan", "low-rank-8", "separable"),
+        ("classifier+bn-plain", "classifier+bn", "", "plain"),
+        ("piggyback-ternary-train-bn-True", "piggyback", "ternary-train-bn-True", "plain"),
+        ("parallel-adapters-dropout-0.5", "parallel-adapters", "dropout-0.5", "plain"),
+        ("soft-sharing-all-train-released", "soft-sharing", "all-train-released", "separable"),
+    ],
+)
+def test_names_of_rows(name, method, variant, backbone):
+    found, on = read_system(name)
+    assert (found.name, found.variant(), on) == (method, variant, backbone)
+    assert system_name(found, on) == name
+
+
+def test_every_row_of_the_paper_is_a_system():
+    assert all(system_name(*read_system(system)) == system for system in PAPER_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pointwise", "Nothing is known of a system 'pointwise'.*nearest: pointwise-sharing"),
+        ("dan-low-rank", "no variant 'low-rank': the row is called dan-low-rank-8"),
+        ("soft-sharing", "no variant '': the row is called soft-sharing-late"),
+        ("individual-thin", "no variant 'thin'; its options are: none"),
+        ("pointwise-sharing-plain", "does not work on the plain ResNet-26"),
+    ],
+)
+def test_names_that_no_row_has(name, words):
+    with pytest.raises(UserError, match=words):
+        read_system(name)
 
 
 # Sizes (method, part B.2)
@@ -313,7 +380,8 @@ def test_a_method_says_why_it_makes_no_sense_on_a_backbone(method, backbone, rea
         ("piggyback", {"mask": "binray"}, "Unknown mask 'binray'; .*nearest: binary"),
         ("piggyback", {"train_bn": "yes"}, "train_bn 'yes' is not usable"),
         ("parallel-adapters", {"dropout": 1.0}, "Adapter dropout 1.0 is not usable"),
-        ("soft-sharing", {}, "got none; give `sources`"),
+        ("soft-sharing", {"sources": 3}, "Method soft-sharing has no option 'sources'; its options are region, train"),
+        ("soft-sharing", {"region": "lat"}, "Unknown region 'lat'; .*nearest: late"),
     ],
 )
 def test_unknown_methods_and_options_offer_the_nearest(method, options, words):

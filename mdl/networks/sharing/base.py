@@ -1,6 +1,6 @@
-"""What a sharing method is: which modules of the body a domain shares, and what it has of its own.
+"""What a sharing method is: which modules of the body a domain shares, and everything else that is special to it.
 
-    class MyMethod(SharingMethod):              # one file in this folder, and one line in `__init__.py`
+    class MyMethod(SharingMethod):              # one file, and one line in `__init__.py`, or `path/to/file.py:MyMethod`
         name, published_on, source = "my-method", "separable", "who, where, when"
 
         def owns(self, name, module):           # these modules of the body the domain gets as copies of its own
@@ -9,20 +9,31 @@
 A domain's network is a `ResNet26` that holds the body's very modules where it shares and modules of its own elsewhere.
 Whatever tensor of it is not the body's is the domain's: that is trained, counted and stored. All own copies start as
 the body's values, so a domain starts as the base network with a new head unless its method says otherwise.
+
+A method says itself how it is trained (`phase`, `optimizer`), what it starts from (`made_from`, `base_is_prepared`), what
+its rows in the tables are called (`variant`) and what it costs (`split`, `added_multiply_adds`): nobody else asks for its
+name.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from data_prep.common.errors import UserError, nearest
+from data_prep.common.errors import UserError, choose, nearest
+from mdl.closed_form import PUBLISHED_WIDTH, ConvSize, NetworkSize, Split
 from mdl.networks.resnet26 import ResNet26, SeparableConv2d, initialise
+from mdl.networks.sharing.parts import sharing_copy
+from mdl.networks.sharing.spelling import Spelling
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from mdl.networks.multi_domain import MultiDomainNetwork
 
 Backbone = Literal["separable", "plain"]
 
@@ -32,12 +43,25 @@ class SharingMethod:
     """The rules of one method. Its options are dataclass fields; `__post_init__` checks them and raises `UserError`.
 
     name: as the user writes it. published_on: the backbone of its paper. refuses: backbone -> why it makes no sense.
+    phase: the section of a recipe that a domain is trained by. made_from: the method whose trained domains this one
+    mixes, "" for none; it gets them with `with_sources`. base_is_prepared: its paper trains the base network with the
+    method's own modules in it. parameter_kinds: what its own parameters are for, as the first word of their names.
+    spelling: how an option stands in the name of a row, `{"rank": "{}"}` for its value alone; `option-value` if it is
+    not listed. given_as: where the class was loaded from, `path/to/file.py:Class`; "" for the methods that come along.
     """
 
     name: ClassVar[str]
     published_on: ClassVar[Backbone]
     source: ClassVar[str]
     refuses: ClassVar[Mapping[Backbone, str]] = {}
+    phase: ClassVar[str] = "train"
+    made_from: ClassVar[str] = ""
+    base_is_prepared: ClassVar[bool] = False
+    parameter_kinds: ClassVar[tuple[str, ...]] = ()
+    spelling: ClassVar[Mapping[str, str]] = {}
+    given_as: ClassVar[str] = ""
+
+    # What a domain shares and owns
 
     def owns(self, name: str, module: nn.Module) -> bool:
         """Whether a domain has its own copy of this module of the body; of the head it always has its own."""
@@ -55,7 +79,7 @@ class SharingMethod:
 
     @staticmethod
     def is_prepared(body: ResNet26) -> bool:
-        """Whether `prepare` has changed this body, so that a checkpoint of it must say so."""
+        """Whether `prepare` has changed this body, so that a file of it must say so."""
         return False
 
     def shared(self, body: ResNet26) -> Iterable[nn.Module]:
@@ -63,7 +87,7 @@ class SharingMethod:
         return (body,)
 
     def network(
-        self, body: ResNet26, domain: str, n_classes: int, dropout: float, generator: torch.Generator
+        self, body: ResNet26, *, domain: str, n_classes: int, dropout: float, generator: torch.Generator
     ) -> ResNet26:
         """A network for one new domain, with a new head of `n_classes` on the body's device."""
         network = sharing_copy(body, self.owns)
@@ -74,6 +98,33 @@ class SharingMethod:
         self.adapt(network, generator)
         return network.to(weight.device, weight.dtype)
 
+    # What it is made from
+
+    def with_sources(self, sources: MultiDomainNetwork | None) -> Self:
+        """The method over the trained domains of `made_from`. Raises `UserError` where they do not fit."""
+        if sources is not None:
+            raise UserError(f"Method {self.name} is made from no other domains: leave `sources` out.")
+        return self
+
+    def check_backbone(self, backbone: str) -> None:
+        """Raises `UserError`, saying why, where the method makes no sense on this backbone."""
+        choose("backbone", backbone, PUBLISHED_WIDTH)
+        if backbone in self.refuses:
+            raise UserError(
+                f"Method {self.name} does not work on the {backbone} ResNet-26: {self.refuses[backbone]}; "
+                f"use it on the {self.published_on} one or choose another method."
+            )
+
+    def check_body(self, body: ResNet26) -> None:
+        """Raises `UserError` for a body that the method does not work on; needs no more than its shape."""
+        self.check_backbone(backbone(body))
+
+    # How it is trained and stored
+
+    def optimizer(self, name: str) -> Literal["sgd", "adam"]:
+        """What trains the parameter called `name`: "sgd", or "adam" at the recipe's rate for it and without weight decay."""
+        return "sgd"
+
     def pack(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """A domain's own tensors as its file keeps them."""
         return tensors
@@ -82,87 +133,84 @@ class SharingMethod:
         """The inverse of `pack`: tensors named and shaped as in `like`. Need not give back what no output shows."""
         return stored
 
-    def stored_bits(self, name: str) -> int:
-        """Bits that a domain file spends on one value of the parameter called `name`."""
-        return 32
-
-    def options(self) -> dict[str, object]:
-        """The options as resolved, fit for JSON."""
-        return asdict(self)
+    # What it is called
 
     @classmethod
-    def with_options(cls, options: Mapping[str, object]) -> SharingMethod:
+    def option_names(cls) -> list[str]:
+        """What `with_options` takes."""
+        return [field.name for field in fields(cls) if field.init]
+
+    @classmethod
+    def with_options(cls, options: Mapping[str, object]) -> Self:
         """The method with these options; raises `UserError` for an unknown one, offering the nearest."""
-        known = [field.name for field in fields(cls) if field.init]
+        known = cls.option_names()
         for option in options:
             if option not in known:
                 allowed = f"its options are {', '.join(known)}" if known else "it has none"
                 raise UserError(f"Method {cls.name} has no option {option!r}; {allowed}{nearest(option, known)}.")
         return cls(**options)
 
-    def check_backbone(self, body: ResNet26) -> None:
-        """Raises `UserError`, saying why, where the method makes no sense on this body."""
-        kind = backbone(body)
-        if kind in self.refuses:
-            raise UserError(
-                f"Method {self.name} does not work on the {kind} ResNet-26: {self.refuses[kind]}; "
-                f"use it on the {self.published_on} one or choose another method."
-            )
+    def options(self) -> dict[str, object]:
+        """The options as resolved, fit for JSON."""
+        return {option: getattr(self, option) for option in self.option_names()}
+
+    def shows(self, option: str) -> bool:
+        """Whether an option stands in the name of a row: where it is not the default."""
+        return bool(getattr(self, option) != self._defaults()[option])
+
+    def variant(self) -> str:
+        """What the name of a row says after the method: "low-rank-4", "late", "" for the plainest."""
+        shown = {option: getattr(self, option) for option in self.option_names() if self.shows(option)}
+        return self._spelling().written(shown)
+
+    @classmethod
+    def of_variant(cls, variant: str) -> Self:
+        """The inverse of `variant`; raises `UserError` for what it never gives."""
+        options = cls._spelling().read(variant)
+        if options is None:
+            known = ", ".join(cls.option_names()) or "none"
+            raise UserError(f"Method {cls.name} has no variant {variant!r}; its options are: {known}.")
+        method = cls.with_options(options)
+        if (written := method.variant()) != variant:
+            raise UserError(f"Method {cls.name} has no variant {variant!r}: the row is called {cls.name}-{written}.")
+        return method
+
+    # What it costs
+
+    def stored_bits(self, name: str) -> int:
+        """Bits that a domain file spends on one value of the parameter called `name`."""
+        return 32
+
+    def borrows(self, name: str) -> bool:
+        """Whether the parameter called `name` is counted with another domain, whose it is."""
+        return False
+
+    def origin(self, net: MultiDomainNetwork) -> MultiDomainNetwork:
+        """The network that decides what is shared: `net`, or the one whose domains it is made from."""
+        return net
+
+    def split(self, size: NetworkSize) -> Split:
+        """How many parameters the domains share and each owns, from widths alone; heads, which all have, left out."""
+        raise UserError(f"Method {self.name} does not say how many parameters it needs: define `split` in its class.")
+
+    def added_multiply_adds(self, conv: ConvSize, n_positions: int, n_domains: int) -> int:
+        """What one image costs at a convolution besides the convolution itself, which has `n_positions` outputs (h w).
+
+        In evaluation: what changes the filters alone happens once, not for every image.
+        """
+        return 0
+
+    @classmethod
+    def _spelling(cls) -> Spelling:
+        defaults = cls._defaults()
+        return Spelling({option: (cls.spelling.get(option, f"{option}-{{}}"), defaults[option]) for option in defaults})
+
+    @classmethod
+    def _defaults(cls) -> dict[str, object]:
+        known = cls.option_names()
+        return {field.name: field.default for field in fields(cls) if field.name in known}
 
 
 def backbone(body: ResNet26) -> Backbone:
     """`backbone(body)` is "separable" or "plain"."""
     return "separable" if isinstance(next(body.conv_sites()).module, SeparableConv2d) else "plain"
-
-
-def sharing_copy(body: ResNet26, owns: Callable[[str, nn.Module], bool]) -> ResNet26:
-    """A copy of `body` that holds the body's own modules wherever `owns(name, module)` is false.
-
-    Only modules with tensors are shared, and as modules: one device, one set of statistics, whoever moves them.
-    """
-    shared = {
-        id(module): module
-        for name, module in body.named_modules()
-        if name.rpartition(".")[2] and own_tensors(module) and not owns(name, module)
-    }
-    return copy.deepcopy(body, shared)
-
-
-def own_tensors(module: nn.Module) -> list[Tensor]:
-    """The parameters and buffers that lie in this module itself, not in one inside it."""
-    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-
-
-def replace_parts(network: ResNet26, operators: Iterable[str], change: Callable[[nn.Conv2d], nn.Module]) -> None:
-    """Put `change(conv)` in the place of each convolution that goes by one of `operators` at a site."""
-    for site in network.conv_sites():
-        for operator in operators:
-            if hasattr(site.module, operator):
-                setattr(site.module, operator, change(getattr(site.module, operator)))
-
-
-def fold_parts(network: ResNet26, special: type[nn.Conv2d]) -> None:
-    """Put a plain convolution in the place of every `special` one, whose `effective_weight()` becomes its weight."""
-    for name, module in list(network.named_modules()):
-        if isinstance(module, special):
-            network.set_submodule(name, _plain(module))
-
-
-def adopt_conv(target: nn.Conv2d, conv: nn.Conv2d) -> None:
-    """Initialise `target`, of a subclass of Conv2d, as a convolution that has `conv`'s very weight."""
-    nn.Conv2d.__init__(
-        target, conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,
-        groups=conv.groups, bias=False, device="meta",
-    )  # fmt: skip
-    target.weight = conv.weight
-
-
-def _plain(module: nn.Conv2d) -> nn.Conv2d:
-    with torch.no_grad():
-        weight = module.effective_weight().contiguous()
-    conv = nn.utils.skip_init(
-        nn.Conv2d, module.in_channels, module.out_channels, module.kernel_size, stride=module.stride,
-        padding=module.padding, groups=module.groups, bias=module.bias is not None,
-    )  # fmt: skip
-    conv.weight, conv.bias = nn.Parameter(weight), module.bias
-    return conv.train(module.training)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from mdl.closed_form import NetworkSize, Split
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -19,6 +20,9 @@ class Classifier(SharingMethod):
     name = "classifier"
     published_on = "separable"
     source = "Guo et al., AAAI 2019, Table 2"
+
+    def split(self, size: NetworkSize) -> Split:
+        return Split(shared=size.parts)
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,7 @@ class ClassifierAndBatchNorm(SharingMethod):
 
     def owns(self, name: str, module: nn.Module) -> bool:
         return isinstance(module, nn.BatchNorm2d)
+
+    def split(self, size: NetworkSize) -> Split:
+        bn = (size.part("bn"),)
+        return Split(shared=size.filters, own=bn, of_base=bn)

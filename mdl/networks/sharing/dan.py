@@ -10,6 +10,7 @@ would be at least as large as the filters it combines.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from data_prep.common.errors import UserError, check_number, choose
+from mdl.closed_form import NetworkSize, Part, Split
 from mdl.networks.resnet26 import ResNet26
-from mdl.networks.sharing.base import SharingMethod, adopt_conv, backbone, fold_parts, replace_parts
+from mdl.networks.sharing.base import SharingMethod
+from mdl.networks.sharing.parts import adopt_conv, fold_parts, replace_parts
 
 CONTROLLERS = ("full", "diagonal", "low-rank")
 
@@ -34,6 +37,8 @@ class DAN(SharingMethod):
     name = "dan"
     published_on = "plain"
     source = "Rosenfeld and Tsotsos, Incremental Learning through Deep Adaptation, TPAMI 2018"
+    parameter_kinds = ("controller",)
+    spelling = MappingProxyType({"controller": "{}", "rank": "{}"})
 
     controller: Literal["full", "diagonal", "low-rank"] = "full"
     rank: int = 8
@@ -51,8 +56,9 @@ class DAN(SharingMethod):
                 "A low-rank controller has no free diagonal for noise; drop `noise` or use another controller."
             )
 
-    def check_backbone(self, body: ResNet26) -> None:
-        if self.controller == "full" and backbone(body) == "separable":
+    def check_backbone(self, backbone: str) -> None:
+        super().check_backbone(backbone)
+        if self.controller == "full" and backbone == "separable":
             raise UserError(
                 "Method dan with a full controller does not work on the separable ResNet-26: the controller is at "
                 "least as large as the pointwise filters it combines; use controller low-rank or diagonal, or the "
@@ -67,6 +73,16 @@ class DAN(SharingMethod):
 
     def fold(self, network: ResNet26) -> None:
         fold_parts(network, ControlledConv2d)
+
+    def shows(self, option: str) -> bool:
+        return self.controller == "low-rank" if option == "rank" else super().shows(option)
+
+    def split(self, size: NetworkSize) -> Split:
+        """A controller and a bias at each convolution, of C_out rows: those of the pointwise ones if it is separable."""
+        outputs = [conv.n_out for conv in size.convs]
+        per_output = {"full": outputs, "diagonal": [1] * 25, "low-rank": [2 * self.rank] * 25}[self.controller]
+        controllers = sum(n * m for n, m in zip(outputs, per_output, strict=True))
+        return Split(size.parts, (Part("controller", controllers), Part("bias", sum(outputs)), size.part("bn")))
 
 
 class ControlledConv2d(nn.Conv2d):

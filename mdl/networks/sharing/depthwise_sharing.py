@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from torch import nn
 
+from mdl.closed_form import NetworkSize, Split
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -21,3 +22,7 @@ class DepthwiseSharing(SharingMethod):
 
     def owns(self, name: str, module: nn.Module) -> bool:
         return name.endswith(".pointwise") or isinstance(module, nn.BatchNorm2d)
+
+    def split(self, size: NetworkSize) -> Split:
+        own = (size.part("pointwise"), size.part("bn"))
+        return Split(shared=(size.part("depthwise"),), own=own, of_base=own)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from mdl.closed_form import NetworkSize, Split
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -19,3 +20,6 @@ class Individual(SharingMethod):
 
     def owns(self, name: str, module: nn.Module) -> bool:
         return True
+
+    def split(self, size: NetworkSize) -> Split:
+        return Split(own=size.parts, of_base=size.parts)

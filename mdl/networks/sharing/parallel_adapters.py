@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from data_prep.common.errors import check_number
+from mdl.closed_form import ConvSize, NetworkSize, Part, Split
 from mdl.networks.resnet26 import ResNet26
 from mdl.networks.sharing.base import SharingMethod
 
@@ -32,6 +33,7 @@ class ParallelAdapters(SharingMethod):
     refuses = MappingProxyType(
         {"separable": "a 1x1 adapter is as large as the pointwise filter beside it (use depthwise-sharing instead)"}
     )
+    parameter_kinds = ("adapter",)
 
     dropout: float = 0.0
 
@@ -44,6 +46,13 @@ class ParallelAdapters(SharingMethod):
     def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
         for site in network.conv_sites():
             network.set_submodule(site.name, ParallelAdaptedConv2d(site.module.conv, self.dropout))
+
+    def split(self, size: NetworkSize) -> Split:
+        adapters = Part("adapter", sum(conv.n_in * conv.n_out for conv in size.convs))
+        return Split(shared=size.parts, own=(adapters, size.part("bn")))
+
+    def added_multiply_adds(self, conv: ConvSize, n_positions: int, n_domains: int) -> int:
+        return conv.n_in * conv.n_out * n_positions
 
 
 class ParallelAdaptedConv2d(nn.Module):

@@ -1,4 +1,4 @@
-"""`piggyback`: a domain switches single weights of the shared filters off; one bit a weight is stored.
+"""`piggyback`: a domain switches single weights of the shared filters off; one bit for each weight is stored.
 
 Each weight has a real mask m, trained with the gradient of its 0/1 value passed straight through. Binary: a weight is
 kept iff m > 5e-3. Ternary: where m < -5e-3 its sign is turned. All m start at 1e-2, which keeps every weight, so a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from data_prep.common.errors import UserError, choose
+from mdl.closed_form import NetworkSize, Part, Split
 from mdl.networks.resnet26 import OPERATORS, ResNet26
-from mdl.networks.sharing.base import SharingMethod, adopt_conv, fold_parts, replace_parts
+from mdl.networks.sharing.base import SharingMethod
+from mdl.networks.sharing.parts import adopt_conv, fold_parts, replace_parts
 
 START = 1e-2
 THRESHOLD = 5e-3
@@ -29,12 +32,14 @@ class Piggyback(SharingMethod):
     """`MultiDomainNetwork(body, "piggyback", mask="ternary")`: a mask for every convolution, and the head.
 
     mask: "binary" (0, 1) or "ternary" (-1, 0, 1). train_bn: give the domain its own batch normalisation too.
-    A domain file holds the masks as bits, one a weight (ternary: two); their real values are only in training state.
+    A domain file holds the masks as bits, one for each weight (ternary: two); their real values are only in training state.
     """
 
     name = "piggyback"
     published_on = "plain"
     source = "Mallya, Davis and Lazebnik, ECCV 2018"
+    parameter_kinds = ("mask",)
+    spelling = MappingProxyType({"mask": "{}"})
 
     mask: Literal["binary", "ternary"] = "binary"
     train_bn: bool = False
@@ -52,6 +57,9 @@ class Piggyback(SharingMethod):
 
     def fold(self, network: ResNet26) -> None:
         fold_parts(network, MaskedConv2d)
+
+    def optimizer(self, name: str) -> Literal["sgd", "adam"]:
+        return "adam" if _is_mask(name) else "sgd"
 
     def pack(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         packed = {}
@@ -82,13 +90,19 @@ class Piggyback(SharingMethod):
     def stored_bits(self, name: str) -> int:
         return self._n_planes if _is_mask(name) else 32
 
+    def split(self, size: NetworkSize) -> Split:
+        masks = Part("mask", sum(part.count for part in size.filters), self._n_planes)
+        if self.train_bn:
+            return Split(size.filters, own=(masks, size.part("bn")), of_base=(size.part("bn"),))
+        return Split(size.parts, own=(masks,))
+
     @property
     def _n_planes(self) -> int:
         return 2 if self.mask == "ternary" else 1
 
 
 class MaskedConv2d(nn.Conv2d):
-    """A convolution with masked filters; `weight` is the shared one, `mask` a real number a weight."""
+    """A convolution with masked filters; `weight` is the shared one, `mask` a real number for each weight."""
 
     def __init__(self, conv: nn.Conv2d, ternary: bool) -> None:
         adopt_conv(self, conv)

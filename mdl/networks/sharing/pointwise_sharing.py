@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from torch import nn
 
+from mdl.closed_form import NetworkSize, Part, Split
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -26,3 +27,13 @@ class PointwiseSharing(SharingMethod):
     def owns(self, name: str, module: nn.Module) -> bool:
         own_conv = name.endswith(".depthwise") or name == "stage3.3.conv2.pointwise"
         return own_conv or isinstance(module, nn.BatchNorm2d)
+
+    def split(self, size: NetworkSize) -> Split:
+        return pointwise_split(size)
+
+
+def pointwise_split(size: NetworkSize) -> Split:
+    """Pointwise 1 to 24 once; depthwise 1 to 25, pointwise 25 and batch normalisation for every domain."""
+    last = Part("pointwise", size.convs[-1].n_in * size.convs[-1].n_out)
+    own = (size.part("depthwise"), last, size.part("bn"))
+    return Split(shared=(Part("pointwise", size.part("pointwise").count - last.count),), own=own, of_base=own)

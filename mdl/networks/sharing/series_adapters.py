@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from mdl.closed_form import ConvSize, NetworkSize, Part, Split
 from mdl.networks.resnet26 import ResNet26
 from mdl.networks.sharing.base import SharingMethod
 
@@ -29,6 +30,8 @@ class SeriesAdapters(SharingMethod):
     refuses = MappingProxyType(
         {"separable": "a 1x1 adapter is as large as the pointwise filter it follows (use depthwise-sharing instead)"}
     )
+    base_is_prepared = True
+    parameter_kinds = ("adapter",)
 
     def owns(self, name: str, module: nn.Module) -> bool:
         return isinstance(module, SeriesAdaptedConv2d | nn.BatchNorm2d)
@@ -42,6 +45,15 @@ class SeriesAdapters(SharingMethod):
     @staticmethod
     def is_prepared(body: ResNet26) -> bool:
         return all(isinstance(site.module, SeriesAdaptedConv2d) for site in body.conv_sites())
+
+    def split(self, size: NetworkSize) -> Split:
+        """A BN before each adapter and one after; the base network is trained with adapters of its own."""
+        adapters = Part("adapter", sum(conv.n_out**2 for conv in size.convs))
+        bn = Part("bn", size.part("bn").count + sum(2 * conv.n_out for conv in size.convs))
+        return Split(shared=size.filters, own=(adapters, bn), of_base=(adapters, bn))
+
+    def added_multiply_adds(self, conv: ConvSize, n_positions: int, n_domains: int) -> int:
+        return conv.n_out**2 * n_positions
 
 
 class SeriesAdaptedConv2d(nn.Module):

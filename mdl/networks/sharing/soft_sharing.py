@@ -11,8 +11,8 @@ convolution is linear in its filter, the filters are mixed, not the D results. A
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -21,17 +21,19 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from data_prep.common.errors import UserError, choose
+from mdl.closed_form import ConvSize, NetworkSize, Part, Split, conv_sizes
 from mdl.networks.resnet26 import ResNet26, initialise
-from mdl.networks.sharing.base import SharingMethod, adopt_conv, sharing_copy
+from mdl.networks.sharing.base import SharingMethod
+from mdl.networks.sharing.parts import adopt_conv, sharing_copy
+from mdl.networks.sharing.pointwise_sharing import PointwiseSharing, pointwise_split
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from mdl.networks.multi_domain import MultiDomainNetwork
 
 REGIONS = {"early": range(1, 10), "middle": range(10, 18), "late": range(18, 26), "all": range(1, 26)}
 """Numbers of the gated convolutions: the stem and stage 1, stage 2, stage 3 (our reading of the paper's Figure 2)."""
-
-OPTIONS = {"region": tuple(REGIONS), "train": ("gate", "released")}
-"""What can be chosen besides the sources."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class SoftSharing(SharingMethod):
     """`MultiDomainNetwork(body, "soft-sharing", sources=sources, region="all", train="released")`.
 
     sources: a `MultiDomainNetwork` over the same body, with method pointwise-sharing and at least two domains. It is
-    shared, not copied: do not train it meanwhile, and move both to a device.
+    shared, not copied: do not train it meanwhile, and move both to a device. The method gets it from `with_sources`,
+    which a multi-domain network calls: `sharing_method("soft-sharing", region="late")` can be named and counted without.
     region: "early", "middle", "late" or "all". train: "gate" trains the gates alone, as the paper says; "released"
     trains batch normalisation, pointwise 25 and the head with them, as the authors' code does.
     """
@@ -48,43 +51,49 @@ class SoftSharing(SharingMethod):
     published_on = "separable"
     source = "Guo et al., AAAI 2019, Equations 8 and 9, Table 3"
     refuses = MappingProxyType({"plain": "its dense 3x3 convolutions have no depthwise filters to mix"})
+    phase = "soft_sharing"
+    made_from = PointwiseSharing.name
+    parameter_kinds = ("gate",)
+    spelling = MappingProxyType({"region": "{}"})
 
-    sources: MultiDomainNetwork | None = None
     region: Literal["early", "middle", "late", "all"] = "late"
     train: Literal["gate", "released"] = "gate"
+    sources: MultiDomainNetwork | None = field(repr=False, compare=False, default=None)
     _trained: dict[str, ResNet26] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.check_options({"region": self.region, "train": self.train})
-        method = getattr(getattr(self.sources, "method", None), "name", None)
-        if method != "pointwise-sharing" or len(self.sources.domains) < 2:
-            raise UserError(
-                f"Soft sharing mixes the filters of trained domains, and got {_described(self.sources)}; give "
-                f"`sources`, a MultiDomainNetwork with method pointwise-sharing and at least two domains."
-            )
-        self._trained.update({name: self.sources.network(name) for name in self.sources.domains})
+        choose("region", self.region, REGIONS)
+        choose("train", self.train, ("gate", "released"))
+        if self.sources is not None:
+            self._trained.update({name: self.sources.network(name) for name in self.sources.domains})
 
-    @staticmethod
-    def check_options(options: Mapping[str, object]) -> None:
-        """Raises `UserError` for options, the sources aside, that cannot be; needs nothing trained."""
-        for option, value in options.items():
-            choose("option of soft-sharing", option, OPTIONS)
-            choose(option, value, OPTIONS[option])
+    def with_sources(self, sources: MultiDomainNetwork | None) -> Self:
+        method = getattr(getattr(sources, "method", None), "name", None)
+        if sources is None or method != self.made_from or len(sources.domains) < 2:
+            raise UserError(
+                f"Soft sharing mixes the filters of trained domains, and got {_described(sources)}; give "
+                f"`sources`, a MultiDomainNetwork with method {self.made_from} and at least two domains."
+            )
+        return replace(self, sources=sources)
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        return ["region", "train"]
 
     def owns(self, name: str, module: nn.Module) -> bool:
         own_name = name in ("head", "stage3.3.conv2.pointwise")
         return self.train == "released" and (own_name or isinstance(module, nn.BatchNorm2d))
 
-    def check_backbone(self, body: ResNet26) -> None:
-        super().check_backbone(body)
-        if body is not self.sources.body:
+    def check_body(self, body: ResNet26) -> None:
+        super().check_body(body)
+        if self.sources is not None and body is not self.sources.body:
             raise UserError("Soft sharing got a body that is not that of its `sources`; give `sources.body`.")
 
     def shared(self, body: ResNet26) -> Iterable[nn.Module]:
         return (body, *self._trained.values())
 
     def network(
-        self, body: ResNet26, domain: str, n_classes: int, dropout: float, generator: torch.Generator
+        self, body: ResNet26, *, domain: str, n_classes: int, dropout: float, generator: torch.Generator
     ) -> ResNet26:
         choose("domain of the sources", domain, self._trained)
         source = self._trained[domain]
@@ -106,16 +115,58 @@ class SoftSharing(SharingMethod):
         return network
 
     def options(self) -> dict[str, object]:
-        return {"sources": list(self._trained), "region": self.region, "train": self.train}
+        made_from = {} if self.sources is None else {"sources": list(self._trained)}
+        return {**made_from, "region": self.region, "train": self.train}
+
+    def shows(self, option: str) -> bool:
+        return option == "region" or super().shows(option)
+
+    def borrows(self, name: str) -> bool:
+        """The filters that a gate mixes stand in the rows of the domains that they are from."""
+        return ".of_domains." in name
+
+    def origin(self, net: MultiDomainNetwork) -> MultiDomainNetwork:
+        return net if self.sources is None else self.sources
+
+    def split(self, size: NetworkSize) -> Split:
+        """As the domains that are mixed; each further one has gates besides."""
+        trained = pointwise_split(size)
+        gates = Part("gate", gate_parameters(self.region, size.n_domains, size.width))
+        return replace(trained, own=(*trained.own, gates))
+
+    def added_multiply_adds(self, conv: ConvSize, n_positions: int, n_domains: int) -> int:
+        """The gate, and mixing the filters of all domains for each image; then one convolution runs."""
+        if conv.number not in REGIONS[self.region]:
+            return 0
+        return (conv.n_in + n_domains) * n_hidden(conv.n_in) + 9 * conv.n_in * n_domains
+
+
+def n_hidden(channels: int) -> int:
+    """Width of a gate's hidden layer.
+
+    >>> n_hidden(64)
+    17
+    """
+    return channels // 4 + 1
+
+
+def gate_parameters(region: str = "all", n_domains: int = 10, width: int = 64) -> int:
+    """One domain's gates, each of Linear(C, C // 4 + 1), ReLU, Linear(., domains); C is what the convolution reads.
+
+    >>> gate_parameters("all")
+    649344
+    """
+    choose("region", region, REGIONS)
+    convs = [conv for conv in conv_sizes(width) if conv.number in REGIONS[region]]
+    return sum((conv.n_in + 1) * n_hidden(conv.n_in) + (n_hidden(conv.n_in) + 1) * n_domains for conv in convs)
 
 
 class Gate(nn.Sequential):
     """(B, C) pooled input -> (B, D) shares that add up to 1."""
 
     def __init__(self, channels: int, n_domains: int, generator: torch.Generator) -> None:
-        n_hidden = channels // 4 + 1
-        squeeze = nn.utils.skip_init(nn.Linear, channels, n_hidden)
-        spread = nn.utils.skip_init(nn.Linear, n_hidden, n_domains)
+        squeeze = nn.utils.skip_init(nn.Linear, channels, n_hidden(channels))
+        spread = nn.utils.skip_init(nn.Linear, n_hidden(channels), n_domains)
         super().__init__(squeeze, nn.ReLU(), spread, nn.Softmax(dim=1))
         initialise(self, generator)
 
