@@ -15,41 +15,40 @@ from typing import TYPE_CHECKING
 from data_prep.common.doors import attach
 
 if TYPE_CHECKING:
-    from data_prep.broden import open_broden
-    from data_prep.broden_check import check_broden
-    from data_prep.common.errors import UserError
-    from data_prep.decathlon import open_decathlon
-    from data_prep.decathlon_check import check_decathlon
-    from data_prep.download import download_decathlon
-    from data_prep.embedded import open_embedded, open_embedded_decathlon
-    from data_prep.formats import (
-        BadImageError,
-        ClassifiedImages,
-        Concept,
-        ImageLabels,
-        ImageRecord,
-        LabelledImages,
-    )
+    from data_prep.broden import open_broden as open_broden
+    from data_prep.broden_check import check_broden as check_broden
+    from data_prep.common.errors import UserError as UserError
+    from data_prep.decathlon import open_decathlon as open_decathlon
+    from data_prep.decathlon_check import check_decathlon as check_decathlon
+    from data_prep.download import download_decathlon as download_decathlon
+    from data_prep.embedded import open_embedded as open_embedded
+    from data_prep.embedded import open_embedded_decathlon as open_embedded_decathlon
+    from data_prep.formats import BadImageError as BadImageError
+    from data_prep.formats import ClassifiedImages as ClassifiedImages
+    from data_prep.formats import Concept as Concept
+    from data_prep.formats import ImageLabels as ImageLabels
+    from data_prep.formats import ImageRecord as ImageRecord
+    from data_prep.formats import LabelledImages as LabelledImages
 
     __version__: str
-
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "BadImageError": "data_prep.formats",
-        "ClassifiedImages": "data_prep.formats",
-        "Concept": "data_prep.formats",
-        "ImageLabels": "data_prep.formats",
-        "ImageRecord": "data_prep.formats",
-        "LabelledImages": "data_prep.formats",
-        "UserError": "data_prep.common.errors",
-        "__version__": "data_prep.common.command",
-        "check_broden": "data_prep.broden_check",
-        "check_decathlon": "data_prep.decathlon_check",
-        "download_decathlon": "data_prep.download",
-        "open_broden": "data_prep.broden",
-        "open_decathlon": "data_prep.decathlon",
-        "open_embedded": "data_prep.embedded",
-        "open_embedded_decathlon": "data_prep.embedded",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "BadImageError": "data_prep.formats",
+            "ClassifiedImages": "data_prep.formats",
+            "Concept": "data_prep.formats",
+            "ImageLabels": "data_prep.formats",
+            "ImageRecord": "data_prep.formats",
+            "LabelledImages": "data_prep.formats",
+            "UserError": "data_prep.common.errors",
+            "__version__": "data_prep.common.command",
+            "check_broden": "data_prep.broden_check",
+            "check_decathlon": "data_prep.decathlon_check",
+            "download_decathlon": "data_prep.download",
+            "open_broden": "data_prep.broden",
+            "open_decathlon": "data_prep.decathlon",
+            "open_embedded": "data_prep.embedded",
+            "open_embedded_decathlon": "data_prep.embedded",
+        },
+    )

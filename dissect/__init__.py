@@ -14,37 +14,44 @@ from typing import TYPE_CHECKING
 from data_prep.common.doors import attach
 
 if TYPE_CHECKING:
-    from data_prep.common.errors import UserError
-    from dissect.engine import Dissection
+    from data_prep.common.errors import UserError as UserError
+    from dissect.engine import Dissection as Dissection
     from dissect.engine import dissect as dissect_layers
-    from dissect.layers import Layer, list_layers, select_layers
-    from dissect.models import Network, load_network
-    from dissect.netdissect_tally import export_tally
-    from dissect.pipeline import run
-    from dissect.run_store import Run, open_run
-    from dissect.settings import Execution, Settings
-    from dissect.weights import load_weights
+    from dissect.layers import Layer as Layer
+    from dissect.layers import list_layers as list_layers
+    from dissect.layers import select_layers as select_layers
+    from dissect.models import Network as Network
+    from dissect.models import load_network as load_network
+    from dissect.netdissect_tally import export_tally as export_tally
+    from dissect.pipeline import run as run
+    from dissect.run_store import Run as Run
+    from dissect.run_store import Unit as Unit
+    from dissect.run_store import open_run as open_run
+    from dissect.settings import Execution as Execution
+    from dissect.settings import Settings as Settings
+    from dissect.weights import load_weights as load_weights
 
     __version__: str
-
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "Dissection": "dissect.engine",
-        "Execution": "dissect.settings",
-        "Layer": "dissect.layers",
-        "Network": "dissect.models",
-        "Run": "dissect.run_store",
-        "Settings": "dissect.settings",
-        "UserError": "data_prep.common.errors",
-        "__version__": "data_prep.common.command",
-        "dissect_layers": "dissect.engine:dissect",
-        "export_tally": "dissect.netdissect_tally",
-        "list_layers": "dissect.layers",
-        "load_network": "dissect.models",
-        "load_weights": "dissect.weights",
-        "open_run": "dissect.run_store",
-        "run": "dissect.pipeline",
-        "select_layers": "dissect.layers",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "Dissection": "dissect.engine",
+            "Execution": "dissect.settings",
+            "Layer": "dissect.layers",
+            "Network": "dissect.models",
+            "Run": "dissect.run_store",
+            "Settings": "dissect.settings",
+            "Unit": "dissect.run_store",
+            "UserError": "data_prep.common.errors",
+            "__version__": "data_prep.common.command",
+            "dissect_layers": "dissect.engine:dissect",
+            "export_tally": "dissect.netdissect_tally",
+            "list_layers": "dissect.layers",
+            "load_network": "dissect.models",
+            "load_weights": "dissect.weights",
+            "open_run": "dissect.run_store",
+            "run": "dissect.pipeline",
+            "select_layers": "dissect.layers",
+        },
+    )

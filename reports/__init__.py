@@ -13,43 +13,52 @@ from typing import TYPE_CHECKING
 from data_prep.common.doors import attach
 
 if TYPE_CHECKING:
-    from data_prep.common.errors import UserError
-    from reports.bars import attribute_bars, detector_figures, figure6
-    from reports.best_units import figure5
-    from reports.claims import CLAIMS, Finding, count_table, verdicts
-    from reports.curves import layer_curves
-    from reports.figures import ReportFigure
-    from reports.intervals import Interval, expected_attributes, jackknife
-    from reports.page import write_report
-    from reports.pictures import Pictures
-    from reports.style import figure_style, write_figure
-    from reports.summary import Population, populations
+    from data_prep.common.errors import UserError as UserError
+    from reports.bars import attribute_bars as attribute_bars
+    from reports.bars import detector_figures as detector_figures
+    from reports.bars import figure6 as figure6
+    from reports.best_units import figure5 as figure5
+    from reports.claims import CLAIMS as CLAIMS
+    from reports.claims import Finding as Finding
+    from reports.claims import count_table as count_table
+    from reports.claims import verdicts as verdicts
+    from reports.curves import layer_curves as layer_curves
+    from reports.figures import ReportFigure as ReportFigure
+    from reports.intervals import Interval as Interval
+    from reports.intervals import expected_attributes as expected_attributes
+    from reports.intervals import jackknife as jackknife
+    from reports.page import write_report as write_report
+    from reports.pictures import Pictures as Pictures
+    from reports.style import figure_style as figure_style
+    from reports.style import write_figure as write_figure
+    from reports.summary import Population as Population
+    from reports.summary import populations as populations
 
     __version__: str
-
-__getattr__, __dir__, __all__ = attach(
-    __name__,
-    {
-        "CLAIMS": "reports.claims",
-        "Finding": "reports.claims",
-        "Interval": "reports.intervals",
-        "Pictures": "reports.pictures",
-        "Population": "reports.summary",
-        "ReportFigure": "reports.figures",
-        "UserError": "data_prep.common.errors",
-        "__version__": "data_prep.common.command",
-        "attribute_bars": "reports.bars",
-        "count_table": "reports.claims",
-        "detector_figures": "reports.bars",
-        "expected_attributes": "reports.intervals",
-        "figure5": "reports.best_units",
-        "figure6": "reports.bars",
-        "figure_style": "reports.style",
-        "jackknife": "reports.intervals",
-        "layer_curves": "reports.curves",
-        "populations": "reports.summary",
-        "verdicts": "reports.claims",
-        "write_figure": "reports.style",
-        "write_report": "reports.page",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = attach(
+        __name__,
+        {
+            "CLAIMS": "reports.claims",
+            "Finding": "reports.claims",
+            "Interval": "reports.intervals",
+            "Pictures": "reports.pictures",
+            "Population": "reports.summary",
+            "ReportFigure": "reports.figures",
+            "UserError": "data_prep.common.errors",
+            "__version__": "data_prep.common.command",
+            "attribute_bars": "reports.bars",
+            "count_table": "reports.claims",
+            "detector_figures": "reports.bars",
+            "expected_attributes": "reports.intervals",
+            "figure5": "reports.best_units",
+            "figure6": "reports.bars",
+            "figure_style": "reports.style",
+            "jackknife": "reports.intervals",
+            "layer_curves": "reports.curves",
+            "populations": "reports.summary",
+            "verdicts": "reports.claims",
+            "write_figure": "reports.style",
+            "write_report": "reports.page",
+        },
+    )
