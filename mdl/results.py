@@ -164,9 +164,9 @@ def read_results(roots: str | Path | Iterable[str | Path]) -> list[Result]:
     Folders that are not finished are passed over (see `unfinished`). Raises `ResultError` where there is no result at
     all, where one cannot be read, and where two speak of the same domain of the same system on the same data.
     """
-    roots = [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
+    above = _paths(roots)
     found: dict[tuple[str, str, str], tuple[Path, Result]] = {}
-    for folder in _folders(roots):
+    for folder in _folders(above):
         if not is_done(folder):
             continue
         result = read_result(folder)
@@ -178,14 +178,13 @@ def read_results(roots: str | Path | Iterable[str | Path]) -> list[Result]:
             )
         found[key] = (folder, result)
     if not found:
-        raise ResultError(f"No finished result lies below {', '.join(map(str, roots))}: run `mdl decathlon` first.")
+        raise ResultError(f"No finished result lies below {', '.join(map(str, above))}: run `mdl decathlon` first.")
     return [found[key][1] for key in sorted(found)]
 
 
 def unfinished(roots: str | Path | Iterable[str | Path]) -> list[Path]:
     """Folders below that hold a `results.json` and no `DONE`."""
-    roots = [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
-    return [folder for folder in _folders(roots) if not is_done(folder)]
+    return [folder for folder in _folders(_paths(roots)) if not is_done(folder)]
 
 
 def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Sequence[int]) -> None:
@@ -209,6 +208,10 @@ def read_predictions(folder: str | Path) -> dict[int, int]:
     if len(predictions) != len(rows):
         raise ResultError(f"{path} names an image twice: run `mdl eval` on {Path(folder)} again.")
     return predictions
+
+
+def _paths(roots: str | Path | Iterable[str | Path]) -> list[Path]:
+    return [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
 
 
 def _folders(roots: Sequence[Path]) -> list[Path]:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -115,7 +116,7 @@ class MultiDomainNetwork(nn.Module):
     def network(self, name: str) -> ResNet26:
         """The network of one domain. It shares modules with the body: do not call `train()` on it."""
         choose("domain", name, self.domains)
-        return self._networks[_KEY + name]
+        return cast(ResNet26, self._networks[_KEY + name])
 
     def forward(self, images: Tensor, domain: str | None = None) -> Tensor:
         """(B, 3, H, W) -> (B, n_classes) of `domain`, or of the active one."""

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from numbers import Integral, Real
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ OPERATORS = ("depthwise", "pointwise", "conv")
 """The names that a convolution's parts go by: two in the separable network, one in the plain network."""
 
 Conv = Callable[[int, int, int], nn.Module]
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 def separable_resnet26(
@@ -74,6 +76,10 @@ class ConvSite:
     module: nn.Module
     bn: str
     relu: str | None
+
+    def part(self, operator: str) -> nn.Conv2d:
+        """The convolution that goes by one of `OPERATORS` here: `site.part("depthwise")`."""
+        return cast(nn.Conv2d, self.module.get_submodule(operator))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +182,15 @@ class ResNet26(nn.Module):
             )
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = None if n_classes is None else _without_init(nn.Linear, self.n_features, n_classes)
+        self.head: nn.Linear | None = (
+            None if n_classes is None else _without_init(nn.Linear, self.n_features, n_classes)
+        )
         initialise(self, seed)
+
+    @property
+    def n_classes(self) -> int | None:
+        """Outputs of the head; None without one."""
+        return None if self.head is None else self.head.out_features
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float images -> (B, n_features). Raises `UserError` for another shape or type."""
@@ -212,7 +225,7 @@ def layer_table(network: ResNet26) -> list[TappableLayer]:
     """
     rows = []
     for site in network.conv_sites():
-        parts = [(name, part) for name, part in site.module.named_children() if name in OPERATORS]
+        parts = [(name, site.part(name)) for name, _ in site.module.named_children() if name in OPERATORS]
         if not parts:
             raise UserError(
                 f"Convolution {site.number} ({site.name}) is a {type(site.module).__name__} without a part named "
@@ -301,7 +314,7 @@ def _drawn(parameter: Tensor) -> Tensor:
 def _generator(seed: int | torch.Generator) -> torch.Generator:
     if isinstance(seed, torch.Generator) and seed.device.type == "cpu":
         return seed
-    if isinstance(seed, Integral) and 0 <= seed < 2**63:
+    if isinstance(seed, Integral) and 0 <= int(seed) < 2**63:
         return torch.Generator("cpu").manual_seed(int(seed))
     raise UserError(f"Seed {seed!r} is not usable: give a number from 0 to 2^63 - 1, or a torch.Generator on the CPU.")
 
@@ -316,7 +329,7 @@ def _check_arguments(n_classes: int | None, width: int, dropout: float) -> None:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < value <= 1_000_000
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) <= 1_000_000
 
 
 def _stage(conv: Conv, in_channels: int, out_channels: int) -> nn.Sequential:
@@ -332,9 +345,9 @@ def _conv2d(in_channels: int, out_channels: int, kernel_size: int, stride: int =
     )  # fmt: skip
 
 
-def _without_init(layer: type[nn.Module], *args: int, **kwargs: int | bool) -> nn.Module:
+def _without_init(layer: type[Layer], *args: int, **kwargs: Any) -> Layer:
     """torch's layers draw their first weights from the global random state; these wait for `initialise`."""
-    return nn.utils.skip_init(layer, *args, **kwargs, device=torch.get_default_device())
+    return cast(Layer, nn.utils.skip_init(layer, *args, **kwargs, device=torch.get_default_device()))
 
 
 def _kind(name: str, module: nn.Module) -> str:

@@ -1,11 +1,11 @@
 """Equation 7: a batch that mixes images of several domains runs in one forward pass.
 
     stacked = StackedDomains(net)                              # a copy of the domains' weights, for evaluation
-    logits = stacked(images, ["dtd", "svhn", "dtd", ...])      # one domain name an image
+    logits = stacked(images, ["dtd", "svhn", "dtd", ...])      # one domain name for each image
 
 The depthwise filters of all domains are one 4-D tensor per layer, (D, C, 3, 3); so are, in two dimensions, scale and
 shift of batch normalisation. An image picks its rows by its domain. Pointwise filters that all domains share run once
-over the whole batch; those that they do not share, and the heads, run once a domain.
+over the whole batch; those that they do not share, and the heads, run once for each domain.
 
 Between layers, maps lie as (h, w, B, C): with images and channels side by side, a depthwise convolution of B * C
 channels gives every image its own filters at the speed of an ordinary one, which a layout (B, C, h, w) does not.
@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, linear, pad
+from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from data_prep.common.errors import UserError, choose
 from mdl.networks.multi_domain import MultiDomainNetwork
@@ -54,9 +54,14 @@ class StackedDomains(nn.Module):
             raise UserError(f"images_at_once {images_at_once!r} is not usable; give a number from 1, or None.")
         self.images_at_once = images_at_once
         self.convs = nn.ModuleList(_StackedConv(net.method.name, sites) for sites in _sites(networks))
-        self.end = _StackedBatchNorm([network.end.bn for network in networks])
-        self.heads = nn.ModuleList(_frozen_linear(network.head) for network in networks)
+        self.end = _StackedBatchNorm([cast(nn.BatchNorm2d, network.get_submodule("end.bn")) for network in networks])
+        self.heads = nn.ModuleList(_frozen_linear(network) for network in networks)
         self.eval()
+
+    @property
+    def n_classes(self) -> tuple[int, ...]:
+        """Of each domain."""
+        return tuple(cast(nn.Linear, head).out_features for head in self.heads)
 
     @torch.inference_mode()
     def forward(self, images: Tensor, domains: Sequence[str]) -> Tensor:
@@ -65,15 +70,14 @@ class StackedDomains(nn.Module):
         numbers = [self.domains.index(name) for name in domains]
         order = sorted(range(len(numbers)), key=numbers.__getitem__)  # fewer runs of one domain
         step = self.images_at_once or (8 if images.device.type == "cpu" else len(order))
-        logits = images.new_full((len(order), max(head.out_features for head in self.heads)), -torch.inf)
+        logits = images.new_full((len(order), max(self.n_classes)), -torch.inf)
         for start in range(0, len(order), step):
             rows = order[start : start + step]
             mix = _Mix.of([numbers[row] for row in rows], images.device)
             features = self._features(images[rows], mix)
             for run in mix.runs:
-                head = self.heads[run.domain]
-                of_run = linear(features[run.images], head.weight, head.bias)
-                logits[rows[run.images], : head.out_features] = of_run
+                of_run = self.heads[run.domain](features[run.images])
+                logits[rows[run.images], : self.n_classes[run.domain]] = of_run
         return logits
 
     def _features(self, images: Tensor, mix: _Mix) -> Tensor:
@@ -89,7 +93,7 @@ class StackedDomains(nn.Module):
         if images.ndim != 4 or images.shape[1] != 3 or images.dtype != dtype:
             raise UserError(f"The images are {images.dtype} {tuple(images.shape)}; give {dtype} of (B, 3, H, W).")
         if isinstance(domains, str) or len(domains) != len(images) or not len(images):
-            raise UserError(f"Got {len(images)} images and domains {domains!r}; give one domain name an image.")
+            raise UserError(f"Got {len(images)} images and domains {domains!r}; give one domain name for each image.")
         for name in set(domains):
             choose("domain", name, self.domains)
 
@@ -120,20 +124,24 @@ class _Mix(NamedTuple):
 class _StackedConv(nn.Module):
     """One of the 25 separable convolutions and the batch normalisation after it: (h, w, B, C_in) -> (h, w, B, C_out)."""
 
-    def __init__(self, method: str, sites: Sequence[tuple[SeparableConv2d, nn.BatchNorm2d]]) -> None:
+    depthwise: Tensor  # (D, C_in, 3, 3)
+    pointwise: Tensor  # (1 or D, C_out, C_in, 1, 1)
+
+    def __init__(self, method: str, sites: Sequence[tuple[nn.Module, nn.BatchNorm2d]]) -> None:
         super().__init__()
-        convs, norms = zip(*sites, strict=True)
-        for conv in convs:
+        convs: list[SeparableConv2d] = []
+        for conv, _ in sites:
             if not isinstance(conv, SeparableConv2d) or {type(conv.depthwise), type(conv.pointwise)} != {nn.Conv2d}:
                 raise UserError(
                     f"Method {method} has convolutions that cannot be stacked; stack a network with pointwise-sharing."
                 )
+            convs.append(conv)
         self.stride = convs[0].depthwise.stride[0]
         self.register_buffer("depthwise", torch.stack([conv.depthwise.weight.detach()[:, 0] for conv in convs]))
         shared = all(conv.pointwise.weight is convs[0].pointwise.weight for conv in convs)
         filters = [conv.pointwise.weight.detach() for conv in (convs[:1] if shared else convs)]
-        self.register_buffer("pointwise", torch.stack(filters))  # (1 or D, C_out, C_in, 1, 1)
-        self.bn = _StackedBatchNorm(norms)
+        self.register_buffer("pointwise", torch.stack(filters))
+        self.bn = _StackedBatchNorm([bn for _, bn in sites])
 
     def forward(self, x: Tensor, mix: _Mix) -> Tensor:
         height, width, n_images, channels = x.shape
@@ -152,10 +160,17 @@ class _StackedConv(nn.Module):
 class _StackedBatchNorm(nn.Module):
     """Batch normalisation in evaluation, of each image's domain: (h, w, B, C) -> the same, scaled and shifted."""
 
+    scale: Tensor  # (D, C)
+    shift: Tensor
+
     def __init__(self, norms: Sequence[nn.BatchNorm2d]) -> None:
         super().__init__()
-        scales = [norm.weight.detach() * (norm.running_var + norm.eps).rsqrt() for norm in norms]
-        shifts = [norm.bias.detach() - norm.running_mean * scale for norm, scale in zip(norms, scales, strict=True)]
+        scales, shifts = [], []
+        for norm in norms:
+            assert norm.running_var is not None and norm.running_mean is not None  # those of ResNet-26 keep statistics
+            scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
+            scales.append(scale)
+            shifts.append(norm.bias.detach() - norm.running_mean * scale)
         self.register_buffer("scale", torch.stack(scales))
         self.register_buffer("shift", torch.stack(shifts))
 
@@ -186,12 +201,15 @@ def _pool_and_pad(x: Tensor, n_channels: int) -> Tensor:
 def _sites(networks: Sequence[ResNet26]) -> list[list[tuple[nn.Module, nn.BatchNorm2d]]]:
     """For each of the 25 convolutions: every network's convolution and the batch normalisation after it."""
     per_network = [
-        [(site.module, network.get_submodule(site.bn)) for site in network.conv_sites()] for network in networks
+        [(site.module, cast(nn.BatchNorm2d, network.get_submodule(site.bn))) for site in network.conv_sites()]
+        for network in networks
     ]
     return [list(sites) for sites in zip(*per_network, strict=True)]
 
 
-def _frozen_linear(head: nn.Linear) -> nn.Linear:
+def _frozen_linear(network: ResNet26) -> nn.Linear:
+    head = network.head
+    assert head is not None  # a domain has one
     copied = nn.utils.skip_init(nn.Linear, head.in_features, head.out_features).to(head.weight)
     copied.load_state_dict(head.state_dict())
     return copied.requires_grad_(False)

@@ -54,7 +54,7 @@ def save_body(
         "kind": "body",
         "backbone": backbone(body),
         "width": body.n_features // 8,
-        "n_classes": None if body.head is None else body.head.out_features,
+        "n_classes": body.n_classes,
         "dropout": body.dropout.p,
         "prepared_for": prepared,
         "body_hash": body_hash(body),
@@ -96,14 +96,14 @@ def save_domain(net: MultiDomainNetwork, name: str, path: str | Path, meta: Mapp
     own = {key: tensor.detach() for key, tensor in net.domain_state(name).items()}
     if not own:
         raise UserError(f"Domain {name!r} is the shared body itself; store it with save_body.")
-    header = {
+    header: dict[str, object] = {
         "kind": "domain",
         "domain": name,
         "method": net.method.name,
         "options": net.method.options(),
         "backbone": backbone(net.body),
         "width": net.body.n_features // 8,
-        "n_classes": network.head.out_features,
+        "n_classes": network.n_classes,
         "dropout": network.dropout.p,
         "shared_hash": shared_hash(net),
         "meta": dict(meta or {}),
@@ -171,7 +171,7 @@ def _hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -180,7 +180,7 @@ def _described(method: str, options: Mapping[str, object]) -> str:
     return f"{method} ({listed})" if listed else method
 
 
-def _write(path: str | Path, tensors: Mapping[str, Tensor], header: dict[str, object]) -> Path:
+def _write(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, object]) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"format": FORMAT_VERSION, **header, "tensor_hash": _hash(tensors.items())}
     try:

@@ -1,6 +1,6 @@
 """The decathlon's submission file: writing one, and scoring one against the official test labels. No torch.
 
-    write_submission("submission.json", {"svhn": read_predictions(folder), ...})
+    write_submission("submission.json", {"svhn": read_predictions(folder)})
     labels = read_official_labels("labels_test.zip")      # the ten annotation files, read in place
     score = score_submission("submission.json", labels)   # a `Score`; a perfect file has 10,000 points
 
@@ -45,7 +45,11 @@ class TestLabels:
 
 
 def category_id(domain: str, label: int) -> int:
-    """`category_id("cifar100", 0)` is 20,000,001: the official number of a class counted from 0."""
+    """The official number of a class counted from 0.
+
+    >>> category_id("cifar100", 0)
+    20000001
+    """
     official = official_domain(domain)
     if not 0 <= label < official.n_classes:
         raise SubmissionError(f"Class {label} is none of {domain}: its classes run from 0 to {official.n_classes - 1}.")
@@ -57,7 +61,8 @@ def write_submission(path: str | Path, predictions: Mapping[str, Mapping[int, in
 
     Raises `SubmissionError` for a class that a domain does not have or an image id that two domains share.
     """
-    entries, owner = [], {}
+    entries: list[dict[str, int]] = []
+    owner: dict[int, str] = {}
     for domain in sorted(predictions, key=lambda name: DOMAINS.index(official_domain(name).name)):
         for image, label in sorted(predictions[domain].items()):
             if image in owner:
@@ -206,19 +211,16 @@ def _labels(domain: str, content: Any, path: Path) -> TestLabels:
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in lists):
         raise SubmissionError(f"{where} needs the lists {', '.join(lists)}: give an official annotation file.")
-    images = [_whole(image, "id") for image in content["images"]]
-    categories = [_whole(category, "id") for category in content["categories"]]
-    pairs = [(_whole(a, "image_id"), _whole(a, "category_id")) for a in content["annotations"]]
-    if None in images or None in categories or any(None in pair for pair in pairs):
-        raise SubmissionError(f"{where} has an entry without a whole id: give an official annotation file.")
-    category_of = dict(pairs)
-    if not pairs:
+    images, categories = (_ids(content[key], "id", where) for key in ("images", "categories"))
+    labelled, given = (_ids(content["annotations"], key, where) for key in ("image_id", "category_id"))
+    category_of = dict(zip(labelled, given, strict=True))
+    if not labelled:
         raise SubmissionError(
             f"{where} has no annotations: it is a stripped file, without labels; give the one with them."
         )
-    if len(category_of) != len(pairs) or len(set(images)) != len(images) or set(images) != set(category_of):
+    if len(category_of) != len(labelled) or len(set(images)) != len(images) or set(images) != set(category_of):
         raise SubmissionError(
-            f"{where} has {len(images)} images, {len(set(images))} of them different, and {len(pairs)} annotations of "
+            f"{where} has {len(images)} images, {len(set(images))} of them different, and {len(labelled)} annotations of "
             f"{len(category_of)} images: each image needs exactly one."
         )
     if not set(category_of.values()) <= set(categories):
@@ -226,6 +228,13 @@ def _labels(domain: str, content: Any, path: Path) -> TestLabels:
             f"{where} gives images categories that it does not list: give an official annotation file."
         )
     return TestLabels(domain, category_of, frozenset(categories))
+
+
+def _ids(entries: list[Any], key: str, where: str) -> list[int]:
+    found = [number for entry in entries if (number := _whole(entry, key)) is not None]
+    if len(found) < len(entries):
+        raise SubmissionError(f"{where} has an entry without a whole id: give an official annotation file.")
+    return found
 
 
 def _whole(entry: Any, key: str) -> int | None:

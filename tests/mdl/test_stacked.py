@@ -104,7 +104,7 @@ def test_wrong_input():
     with pytest.raises(UserError, match=r"Unknown domain 'svnh'; .*nearest: svhn"):
         stacked(images(2), ["dtd", "svnh"])
     for domains in (["dtd"], "dtd", []):
-        with pytest.raises(UserError, match=r"Got 3 images and domains .*give one domain name an image"):
+        with pytest.raises(UserError, match=r"Got 3 images and domains .*give one domain name for each image"):
             stacked(images(3), domains)
     with pytest.raises(UserError, match=r"are torch.uint8 \(2, 3, 8, 8\); give torch.float32 of \(B, 3, H, W\)"):
         stacked(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), ["dtd", "dtd"])

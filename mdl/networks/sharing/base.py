@@ -53,7 +53,7 @@ class SharingMethod:
     name: ClassVar[str]
     published_on: ClassVar[Backbone]
     source: ClassVar[str]
-    refuses: ClassVar[Mapping[Backbone, str]] = {}
+    refuses: ClassVar[Mapping[str, str]] = {}
     phase: ClassVar[str] = "train"
     made_from: ClassVar[str] = ""
     base_is_prepared: ClassVar[bool] = False

@@ -45,7 +45,7 @@ class ParallelAdapters(SharingMethod):
 
     def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
         for site in network.conv_sites():
-            network.set_submodule(site.name, ParallelAdaptedConv2d(site.module.conv, self.dropout))
+            network.set_submodule(site.name, ParallelAdaptedConv2d(site.part("conv"), self.dropout))
 
     def split(self, size: NetworkSize) -> Split:
         adapters = Part("adapter", sum(conv.n_in * conv.n_out for conv in size.convs))

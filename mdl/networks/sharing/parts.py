@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +53,10 @@ def fold_parts(network: ResNet26, special: type[nn.Conv2d]) -> None:
 
 def adopt_conv(target: nn.Conv2d, conv: nn.Conv2d) -> None:
     """Initialise `target`, of a subclass of Conv2d, as a convolution that has `conv`'s very weight."""
+    like: Any = conv  # whose attributes are typed wider than the arguments that they came from
     nn.Conv2d.__init__(
-        target, conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,
-        groups=conv.groups, bias=False, device="meta",
+        target, like.in_channels, like.out_channels, like.kernel_size, like.stride, like.padding,
+        groups=like.groups, bias=False, device="meta",
     )  # fmt: skip
     target.weight = conv.weight
 

@@ -40,7 +40,7 @@ class SeriesAdapters(SharingMethod):
     def prepare(body: ResNet26) -> None:
         for site in body.conv_sites():
             if not isinstance(site.module, SeriesAdaptedConv2d):
-                body.set_submodule(site.name, SeriesAdaptedConv2d(site.module.conv))
+                body.set_submodule(site.name, SeriesAdaptedConv2d(site.part("conv")))
 
     @staticmethod
     def is_prepared(body: ResNet26) -> bool:

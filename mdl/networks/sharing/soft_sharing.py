@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,9 +97,9 @@ class SoftSharing(SharingMethod):
     ) -> ResNet26:
         choose("domain of the sources", domain, self._trained)
         source = self._trained[domain]
-        if n_classes != source.head.out_features:
+        if n_classes != source.n_classes:
             raise UserError(
-                f"Domain {domain!r} has {source.head.out_features} classes in the sources, not {n_classes}; "
+                f"Domain {domain!r} has {source.n_classes} classes in the sources, not {n_classes}; "
                 f"give their number, since soft sharing keeps the trained head."
             )
         network = sharing_copy(source, self.owns)
@@ -108,10 +108,9 @@ class SoftSharing(SharingMethod):
         sites = [list(trained.conv_sites()) for trained in self._trained.values()]
         for site, *of_domains in zip(network.conv_sites(), *sites, strict=True):
             if site.number in REGIONS[self.region]:
-                filters = [other.module.depthwise for other in of_domains]
-                gate = Gate(site.module.depthwise.in_channels, len(filters), generator)
-                gated = GatedDepthwise(site.module.depthwise, filters, gate.to(weight.device, weight.dtype))
-                site.module.depthwise = gated
+                own, filters = site.part("depthwise"), [other.part("depthwise") for other in of_domains]
+                gate = Gate(own.in_channels, len(filters), generator).to(weight.device, weight.dtype)
+                network.set_submodule(f"{site.name}.depthwise", GatedDepthwise(own, filters, gate))
         return network
 
     def options(self) -> dict[str, object]:
@@ -184,7 +183,7 @@ class GatedDepthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         n_images, channels, height, width = x.shape
-        filters = torch.stack([conv.weight for conv in self.of_domains])  # (D, C, 1, 3, 3)
+        filters = torch.stack([cast("Tensor", conv.weight) for conv in self.of_domains])  # (D, C, 1, 3, 3)
         shares = self.gate(x.mean(dim=(2, 3)))
         mixed = (shares @ filters.flatten(1)).view(n_images * channels, 1, 3, 3)
         images_as_channels = x.reshape(1, n_images * channels, height, width)
@@ -192,7 +191,7 @@ class GatedDepthwise(nn.Conv2d):
         return y.view(n_images, channels, *y.shape[2:])
 
 
-def _described(sources: object) -> str:
+def _described(sources: Any) -> str:
     method = getattr(getattr(sources, "method", None), "name", None)
     if method is None:
         return "none" if sources is None else f"a {type(sources).__name__}"
