@@ -14,9 +14,14 @@ class FakeImages:
     """A `ClassifiedImages` of given arrays."""
 
     def __init__(
-        self, images: Sequence[np.ndarray], labels: Sequence[int] | None = None, n_classes: int = 3,
-        domain: str = "dtd", split: str = "train",
-    ) -> None:  # fmt: skip
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        labels: Sequence[int] | None = None,
+        n_classes: int = 3,
+        domain: str = "dtd",
+        split: str = "train",
+    ) -> None:
         self.images, self.domain, self.split = list(images), domain, split
         self.class_names = tuple(f"class {i}" for i in range(n_classes))
         self.labels = np.array([i % n_classes for i in range(len(self.images))] if labels is None else labels, np.int64)
@@ -39,6 +44,7 @@ class FakeImages:
 
 def make_images(
     n: int,
+    *,
     size: tuple[int, int] = (24, 24),
     n_classes: int = 3,
     seed: int = 0,
@@ -51,7 +57,7 @@ def make_images(
     images = [
         np.clip(colours[i % n_classes] + rng.normal(0, 25, (*size, 3)), 0, 255).astype(np.uint8) for i in range(n)
     ]
-    return FakeImages(images, None, n_classes, domain, split)
+    return FakeImages(images, n_classes=n_classes, domain=domain, split=split)
 
 
 class FakeDecathlon:
@@ -66,7 +72,8 @@ class FakeDecathlon:
             parts = [self.splits[domain, part] for part in ("train", "val")]
             labels = [*parts[0].labels, *parts[1].labels]
             images = parts[0].images + parts[1].images
-            return FakeImages(images, labels, len(parts[0].class_names), domain, split)
+            n_classes = len(parts[0].class_names)
+            return FakeImages(images, labels=labels, n_classes=n_classes, domain=domain, split=split)
         if (domain, split) not in self.splits:
             raise UserError(f"There is no split {split} of {domain}.")
         return self.splits[domain, split]
