@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How a method divides the parameters of many domains, heads aside.
+    """How a method divides the parameters of many domains, heads left out.
 
     shared: kept once. own: kept by each further domain. of_base: what the base domain does not share with them.
     """

@@ -137,7 +137,7 @@ def read_result(folder: str | Path) -> Result:
         raise ResultError(f"{folder} is no result folder: it has no {RESULT_FILE}; give one that `mdl train` wrote.")
     if not (folder / DONE_FILE).is_file():
         raise ResultError(
-            f"{folder} is not finished: it has no {DONE_FILE}; run the command that made it again with --resume."
+            f"{folder} is not finished: it has no {DONE_FILE}; run the command that made it again, which resumes it."
         )
     try:
         values = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))

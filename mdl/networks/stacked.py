@@ -33,7 +33,7 @@ class StackedDomains(nn.Module):
     """`StackedDomains(net, ["dtd", "svhn"])`: these domains of `net` (all of them, if none are named) in one module.
 
     net: on a separable body, with a method whose convolutions are plain ones: pointwise-sharing, and also
-    depthwise-sharing, classifier, classifier+bn and individual, which gain less, as they run more once a domain.
+    depthwise-sharing, classifier, classifier+bn and individual, which gain less, as they run more layers once for each domain.
     The weights are copied: what is done to `net` later does not show. Raises `UserError` for other methods.
 
     images_at_once: a larger batch passes through in parts of this size, whatever their domains; None for 8 on a CPU,

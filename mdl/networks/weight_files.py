@@ -5,7 +5,7 @@
     net = MultiDomainNetwork(load_body("body.safetensors"), "pointwise-sharing")
     load_domain(net, "dtd.safetensors")            # "dtd"
 
-A domain file holds the domain's own tensors only, and a hash of what the domain reads of the shared ones: on another
+A domain file holds the domain's own tensors only, and a hash of what the domain reads of the shared ones: with another
 body it is refused. Files are safetensors with JSON in their metadata, written whole or not at all, and carry a hash of
 their own tensors, so that a damaged one is refused too.
 """
@@ -152,7 +152,7 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 
 
 def body_hash(body: ResNet26) -> str:
-    """A hash of the body's tensors, its head aside: what domains can share of it."""
+    """A hash of the body's tensors without its head: what domains can share of it."""
     return _hash(_without_head(body.state_dict()).items())
 
 

@@ -11,7 +11,7 @@
 
 Published counts leave out heads, or batch normalisation, or count a mask's weight as a 32nd of a parameter, and divide
 by one network or another. A `Convention` names each choice. `explain` tries all of them and says which give a printed
-number, to its printed digits; where several do, or only an odd one, that is told, as a match may be chance.
+number, to its printed digits; where several do, or only an unusual one, the claim's remark says so, as a match may be chance.
 
 No torch: counts in, counts out. A row is `mdl.results.ParameterRow`.
 """

@@ -79,7 +79,7 @@ def read_submission(path: str | Path) -> dict[int, int]:
     entries = _json(_read_bytes(Path(path)), str(path))
     if not isinstance(entries, list):
         raise SubmissionError(
-            f"{path} is no submission: it must be one JSON list of entries; write it with `mdl score --write`."
+            f"{path} is no submission: it must be one JSON list of entries; write it with `write_submission`."
         )
     found: dict[int, int] = {}
     for place, entry in enumerate(entries):
