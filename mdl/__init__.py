@@ -10,7 +10,6 @@ The names below are the public ones; each is loaded when it is first used.
 
 from typing import TYPE_CHECKING
 
-from data_prep.common.command import package_version
 from data_prep.common.doors import attach
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from mdl.training.one_domain import Setting, pretrain, train_domain
     from mdl.training.recipe import Plan, Recipe, load_recipe
 
-__version__ = package_version()
+    __version__: str
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -52,6 +51,7 @@ __getattr__, __dir__, __all__ = attach(
         "SharingMethod": "mdl.networks.sharing",
         "Shipped": "mdl.shipped.reader",
         "StackedDomains": "mdl.networks.stacked",
+        "__version__": "data_prep.common.command",
         "decathlon_score": "mdl.scoring.score",
         "evaluate_finished": "mdl.training.finished",
         "export_finished": "mdl.training.finished",

@@ -25,14 +25,16 @@ from mdl.networks.weight_files import load_body, read_meta
 from mdl.results import Result, read_result
 from mdl.shipped.card import card
 from mdl.shipped.reader import BASE_NAME, CARD_FILE, FACTS_FILE, FORMAT_VERSION, Shipped, domain_network, file_hash
-from mdl.training.decathlon import SOURCE
 from mdl.training.one_domain import BODY_FILE, DOMAIN_FILE
 
 MAX_BYTES = 15_000_000
 RUNS = {
     BASE_NAME: Path("base-separable", BASE_NAME, BODY_FILE),
     "cifar100-individual": Path("individual", "cifar100", DOMAIN_FILE),
-    **{domain: Path(SOURCE, domain, DOMAIN_FILE) for domain in ("cifar100", "dtd", "gtsrb", "omniglot", "vgg-flowers")},
+    **{
+        domain: Path("pointwise-sharing", domain, DOMAIN_FILE)
+        for domain in ("cifar100", "dtd", "gtsrb", "omniglot", "vgg-flowers")
+    },
 }
 """Name of each shipped network, and where its weights lie below the folder of runs."""
 

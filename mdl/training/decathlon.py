@@ -1,13 +1,14 @@
 """One row of a table: a base network, then every domain with one method, skipping what is done.
 
-    results = run_row(setting, Path("runs/decathlon/mini"), "pointwise-sharing")
+    results = train_decathlon(setting, "runs/decathlon/mini", "pointwise-sharing")
 
-    ROOT/base-separable/imagenet12/               the base network, for all methods that share it
-    ROOT/pointwise-sharing/cifar100/              each domain of each system
-    ROOT/pointwise-sharing/imagenet12/            the base domain's cell: the base network's own result
+    OUT/base-separable/imagenet12/               the base network, for all methods that share it
+    OUT/pointwise-sharing/cifar100/              each domain of each system
+    OUT/pointwise-sharing/imagenet12/            the base domain's cell: the base network's own result
 
-An interrupted row goes on where it stopped when it is called again. Methods that start from something get it first:
-`soft-sharing` the row `pointwise-sharing`, `series-adapters` a base network that was trained with such adapters.
+An interrupted row resumes when it is called again. Methods that start from something get it first:
+`soft-sharing` the row that it mixes (`made_from`), `series-adapters` a base network that was trained with such adapters
+(`base_is_prepared`).
 """
 
 from __future__ import annotations
@@ -16,31 +17,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 from data_prep.common.errors import UserError, choose
+from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
-from mdl.networks.sharing import METHODS, sharing_method
+from mdl.networks.sharing import method_class, sharing_method
+from mdl.networks.sharing.systems import system_name
 from mdl.published import BASE, MINI_PREFIX
 from mdl.results import Result, is_done, read_predictions, read_result, write_predictions, write_result
 from mdl.training.feed import official_name
 from mdl.training.one_domain import (
     BODY_FILE,
-    BUILDERS,
     DOMAIN_FILE,
     DomainSets,
     Setting,
     open_network,
     pretrain,
-    system_name,
     train_domain,
 )
-
-TRAINED_WITH = ("series-adapters",)
-"""Methods whose base network is pre-trained with the method's own modules in it, as their papers have it."""
-
-SOURCE = "pointwise-sharing"
-"""The row that soft sharing mixes."""
 
 Say = Callable[[str], None]
 
@@ -62,24 +55,27 @@ def base_folder(root: Path, backbone: str, method: str, domain: str) -> Path:
 
 
 def base_system(backbone: str, method: str) -> str:
-    return f"base-{backbone}" + (f"-{method}" if method in TRAINED_WITH else "")
+    """The row of the base network that `method` starts from; "" for no method in particular.
+
+    >>> base_system("plain", "series-adapters"), base_system("plain", "dan")
+    ('base-plain-series-adapters', 'base-plain')
+    """
+    chosen = method_class(method) if method else None
+    return f"base-{backbone}" + (f"-{chosen.name}" if chosen and chosen.base_is_prepared else "")
 
 
-def ensure_base(setting: Setting, root: Path, backbone: str, method: str, domain: str | None = None) -> Path:
+def ensure_base(setting: Setting, root: Path, backbone: str, method: str) -> Path:
     """The file of the base network that `method` starts from, trained first where it is not there."""
-    domain = domain or base_domain(setting.data)
+    domain = base_domain(setting.data)
     folder = base_folder(root, backbone, method, domain)
-    pretrain(setting, folder, domain, backbone, method if method in TRAINED_WITH else None)
+    prepare_for = method if method_class(method).base_is_prepared else None
+    pretrain(setting, folder, domain, backbone=backbone, prepare_for=prepare_for)
     return folder / BODY_FILE
 
 
 def check_choice(method: str, options: Mapping[str, object], backbone: str) -> None:
     """Raises `UserError` for options or a backbone that the method refuses, before hours go into a base network."""
-    if method == "soft-sharing":  # which is made of its trained sources
-        METHODS[method].check_options(options)
-        method, options = SOURCE, {}
-    with torch.device("meta"):
-        sharing_method(method, **options).check_backbone(BUILDERS[backbone](None, 2))
+    sharing_method(method, **options).check_backbone(backbone)
 
 
 def domain_files(root: Path, system: str) -> list[Path]:
@@ -87,10 +83,21 @@ def domain_files(root: Path, system: str) -> list[Path]:
     return sorted(path for path in (Path(root) / system).glob(f"*/{DOMAIN_FILE}") if is_done(path.parent))
 
 
-def run_row(
+def source_system(method: str, backbone: str) -> str:
+    """The row whose trained domains `method` is made from; "" where it is made from none.
+
+    >>> source_system("soft-sharing", "separable"), source_system("dan", "plain")
+    ('pointwise-sharing', '')
+    """
+    made_from = method_class(method).made_from
+    return system_name(sharing_method(made_from), backbone) if made_from else ""
+
+
+def train_decathlon(
     setting: Setting,
-    root: str | Path,
+    out: str | Path,
     method: str,
+    *,
     options: Mapping[str, object] | None = None,
     backbone: str | None = None,
     domains: Sequence[str] = (),
@@ -98,40 +105,47 @@ def run_row(
 ) -> list[Result]:
     """Train whatever of the row is missing; the results of its domains, the base domain first.
 
-    backbone: "separable" or "plain"; the one that the method was published on if not given. domains: only these.
-    say: hears what comes next.
+    out: the folder of all systems. method: a name, or path/to/file.py:Class. options: of the method. backbone: "separable" or
+    "plain"; the one that the method was published on if not given. domains: only these. say: hears what comes next.
     """
-    root, options = Path(root), dict(options or {})
-    choose("method", method, METHODS)
-    backbone = backbone or METHODS[method].published_on
+    root, options = Path(out), dict(options or {})
+    chosen = method_class(method)
+    backbone = backbone or chosen.published_on
     base = base_domain(setting.data)
     for domain in domains:
         choose("domain", domain, setting.data.domains)
     wanted = [domain for domain in setting.data.domains if domain != base and (not domains or domain in domains)]
     check_choice(method, options, backbone)
     sources: list[Path] = []
-    if method == "soft-sharing":
-        # Its gates mix the filters of every domain, whichever of them are wanted here.
-        run_row(replace(setting, overwrite=False), root, SOURCE, None, backbone, (), say)
-        sources = [root / SOURCE / domain / DOMAIN_FILE for domain in setting.data.domains if domain != base]
+    if chosen.made_from:
+        # Soft sharing's gates mix the filters of every domain, whichever of them are wanted here.
+        train_decathlon(replace(setting, overwrite=False), root, chosen.made_from, backbone=backbone, say=say)
+        beside = root / source_system(method, backbone)
+        sources = [beside / domain / DOMAIN_FILE for domain in setting.data.domains if domain != base]
     say(f"{base_system(backbone, method)}, {base}")
-    body = ensure_base(replace(setting, overwrite=False), root, backbone, method, base)
+    body = ensure_base(replace(setting, overwrite=False), root, backbone, method)
     net, _ = open_network(body, method, options, sources)
     system = system_name(net.method, backbone)
-    results = [_base_cell(setting, root / system / base, body, net, system, base)]
+    results = [_base_cell(setting, root / system / base, body, net)]
     for domain in wanted:
         say(f"{system}, {domain}")
-        results.append(train_domain(setting, root / system / domain, domain, method, body, options, sources))
+        results.append(
+            train_domain(setting, root / system / domain, domain, method, base=body, options=options, sources=sources)
+        )
     return results
 
 
-def _base_cell(setting: Setting, folder: Path, body: Path, net: object, system: str, domain: str) -> Result:
+def _base_cell(setting: Setting, folder: Path, body: Path, net: MultiDomainNetwork) -> Result:
     """The base domain's cell of the row: the base network's result, under the row's name and parameters."""
     trained = read_result(body.parent)
     result = replace(
-        trained, system=system, method=net.method.name, options=net.method.options(), parameters=parameter_rows(net, domain),
+        trained,
+        system=folder.parent.name,
+        method=net.method.name,
+        options=net.method.options(),
+        parameters=parameter_rows(net, folder.name),
         notes=(*trained.notes, "The base network, trained once for all rows; its cost is counted in each of them."),
-    )  # fmt: skip
+    )
     if setting.group.is_first and not (is_done(folder) and asdict(read_result(folder)) == asdict(result)):
         predictions = read_predictions(body.parent)
         write_predictions(folder, list(predictions), list(predictions.values()))

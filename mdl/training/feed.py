@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -102,6 +102,15 @@ class Normalisation:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, mean: Iterable[float], std: Iterable[float]) -> Normalisation:
+        """
+        >>> Normalisation.of([0.5, 0.4, 0.3], np.ones(3))
+        Normalisation(mean=(0.5, 0.4, 0.3), std=(1.0, 1.0, 1.0))
+        """
+        (red, green, blue), (red_std, green_std, blue_std) = map(float, mean), map(float, std)
+        return cls((red, green, blue), (red_std, green_std, blue_std))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Networks of finished result folders: open one, evaluate it again, export it as an ordinary network.
 
-    kept = open_kept("runs/decathlon/mini/pointwise-sharing/mini-dtd")
-    kept.network(images)                       # a `ResNet26` in evaluation
-    evaluation = evaluate_kept(kept, data.split("mini-dtd", "val"), cache)
-    export_kept(kept, "dtd.safetensors")
+    finished = open_finished("runs/decathlon/mini/pointwise-sharing/mini-dtd")
+    logits = finished.network(images)                  # a `ResNet26` in evaluation
+    evaluation = evaluate_finished(finished, data.split("mini-dtd", "val"), cache=cache)
+    path = export_finished(finished, "dtd.safetensors")
 
 A domain's file needs the base network that it was trained on. It is looked for where `mdl decathlon` puts it beside the
 system's folder, unless it is given; another one is refused, by its hash.
@@ -12,7 +12,7 @@ system's folder, unless it is given; another one is refused, by its hash.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import save
@@ -21,9 +21,10 @@ from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
 from data_prep.formats import ClassifiedImages
 from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
+from mdl.networks.sharing import METHODS, method_class
 from mdl.networks.weight_files import load_body, load_domain, read_meta
 from mdl.results import Result, read_result
-from mdl.training.decathlon import SOURCE, base_system, domain_files
+from mdl.training.decathlon import base_system, domain_files, source_system
 from mdl.training.feed import Normalisation, decode
 from mdl.training.loop import ALONE, Evaluation, evaluate
 from mdl.training.one_domain import BODY_FILE, DOMAIN_FILE, open_network
@@ -31,8 +32,8 @@ from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
 
 
-@dataclass(frozen=True)
-class Kept:
+@dataclass(frozen=True, kw_only=True)
+class Finished:
     """A finished result with its network, an independent copy. folder: where the weights lie."""
 
     folder: Path
@@ -42,10 +43,13 @@ class Kept:
     normalisation: Normalisation
 
 
-def open_kept(folder: str | Path, base: str | Path | None = None, sources: Sequence[Path] = ()) -> Kept:
-    """`open_kept(folder)`, `open_kept(folder, base="base.safetensors")`: the network that a result folder keeps.
+def open_finished(
+    folder: str | Path, *, base: str | Path | None = None, sources: Sequence[Path] = (), method: str | None = None
+) -> Finished:
+    """`open_finished(folder)`, `open_finished(folder, base="base.safetensors")`: the network of a finished result folder.
 
-    base: file of the base network. sources: for soft sharing, the domain files that it mixes.
+    base: file of the base network. sources: for soft sharing, the domain files that it mixes. method: for one of your
+    own, `path/to/file.py:Class` again, as no code is run on the word of a file.
     Raises `UserError` where a file is missing, damaged or of another body.
     """
     folder = Path(folder)
@@ -54,68 +58,81 @@ def open_kept(folder: str | Path, base: str | Path | None = None, sources: Seque
         weights = folder / DOMAIN_FILE
         root = folder.resolve().parents[1]
         header = read_meta(weights)
+        method = _method(folder, result, method, header.get("given_as", ""))
         options = {key: value for key, value in header["options"].items() if key != "sources"}
-        if result.method == SOFT and not sources:
+        if method_class(method).made_from and not sources:
             order = {name: n for n, name in enumerate(header["options"]["sources"])}
             sources = sorted(
-                (path for path in domain_files(root, SOURCE) if path.parent.name in order),
+                (
+                    path
+                    for path in domain_files(root, source_system(method, result.backbone))
+                    if path.parent.name in order
+                ),
                 key=lambda p: order[p.parent.name],
             )
-        net, _ = open_network(base or _base_beside(root, result), result.method, options, sources)
+        net, _ = open_network(base or _base_beside(root, result, method), method, options, sources)
         network = net.export(load_domain(net, weights))
     else:  # a base network, or its cell in a row
         weights = Path(base) if base else folder / BODY_FILE
-        weights = weights if weights.exists() else _base_beside(folder.resolve().parents[1], result)
-        network, header = load_body(weights), read_meta(weights)
+        if not weights.exists():
+            weights = _base_beside(folder.resolve().parents[1], result, _method(folder, result, method, ""))
+        network, header = load_body(weights, method_class(method) if method else None), read_meta(weights)
     meta = header["meta"]
-    recipe = {**meta["recipe"], "drops": tuple(meta["recipe"]["drops"])}
-    plan = Plan(**{f.name: recipe[f.name] for f in fields(Plan)})
-    normalisation = Normalisation(tuple(meta["normalisation"]["mean"]), tuple(meta["normalisation"]["std"]))
-    return Kept(folder, result, network, plan, normalisation)
+    plan = Plan.of(meta["recipe"])
+    normalisation = Normalisation.of(**meta["normalisation"])
+    return Finished(folder=folder, result=result, network=network, plan=plan, normalisation=normalisation)
 
 
-def evaluate_kept(
-    kept: Kept, images: ClassifiedImages, cache: Path | None = None, group: Processes = ALONE
+def evaluate_finished(
+    finished: Finished, images: ClassifiedImages, *, cache: Path | None = None, group: Processes = ALONE
 ) -> Evaluation:
     """The network on a split of its domain; raises `UserError` where the classes are not those it was trained for."""
-    if len(images.class_names) != kept.result.n_classes:
+    if len(images.class_names) != finished.result.n_classes:
         raise UserError(
-            f"{images.domain} has {len(images.class_names)} classes here, the network in {kept.folder} has "
-            f"{kept.result.n_classes}: give the data that it was trained on."
+            f"{images.domain} has {len(images.class_names)} classes here, the network in {finished.folder} has "
+            f"{finished.result.n_classes}: give the data that it was trained on."
         )
-    pictures = decode(images, kept.plan.input_rules, cache)
-    return evaluate(kept.network.to(group.device), pictures, kept.plan.input_rules, kept.normalisation, group=group)
+    pictures = decode(images, finished.plan.input_rules, cache)
+    return evaluate(
+        finished.network.to(group.device), pictures, finished.plan.input_rules, finished.normalisation, group=group
+    )
 
 
-def export_kept(kept: Kept, path: str | Path) -> Path:
+def export_finished(finished: Finished, path: str | Path) -> Path:
     """The weights under the names of the plain or separable ResNet-26, for any tool that reads safetensors.
 
     Raises `UserError` where the method leaves modules in the network that those do not have.
     """
-    result = kept.result
+    result = finished.result
     build = {"separable": separable_resnet26, "plain": plain_resnet26}[result.backbone]
-    state = kept.network.state_dict()
-    known = build(result.n_classes, result.width, kept.plan.dropout).state_dict()
+    state = finished.network.state_dict()
+    known = build(result.n_classes, result.width, finished.plan.dropout).state_dict()
     if extra := sorted(state.keys() - known.keys()):
         raise UserError(
             f"The network of {result.system} has {extra[0]}, which the {result.backbone} ResNet-26 does not: use "
-            f"`mdl.training.finished.open_kept` from Python, which gives the module itself."
+            f"`mdl.open_finished` from Python, which gives the module itself."
         )
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     write_bytes(Path(path), save(tensors, {"network": f"{result.backbone} ResNet-26", "domain": result.domain}))
     return Path(path)
 
 
-SOFT = "soft-sharing"
+def _method(folder: Path, result: Result, method: str | None, given_as: str) -> str:
+    """What to open the folder's method by: its name, or the file that the caller gives again."""
+    if method is None and result.method not in (*METHODS, "pretrain"):
+        example = given_as or "path/to/file.py:Class"
+        raise UserError(
+            f"{folder} was trained with {result.method}, a method of your own: give it again as `method`, {example}."
+        )
+    return method or result.method
 
 
-def _base_beside(root: Path, result: Result) -> Path:
-    method = result.method if result.method != "pretrain" else ""
-    folder = root / base_system(result.backbone, method)
+def _base_beside(root: Path, result: Result, method: str) -> Path:
+    folder = root / base_system(result.backbone, "" if method == "pretrain" else method)
     found = sorted(folder.glob(f"*/{BODY_FILE}"))
     if len(found) != 1:
         raise UserError(
-            f"There are {len(found)} base networks in {folder}, where one is needed for {result.system}: give its file with "
-            f"--base."
+            f"There are {len(found)} base networks in {folder}, where one is needed for {result.system}: give its file as "
+            f"`base`."
         )
     return found[0]

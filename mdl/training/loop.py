@@ -75,7 +75,9 @@ class Learner:
     @classmethod
     def of_domain(cls, net: MultiDomainNetwork, domain: str) -> Learner:
         """What the method of `net` trains for `domain`."""
-        return cls(net.network(domain), net.domain_state(domain), lambda: net.train_domain(domain), net.method.optimizer)
+        return cls(
+            net.network(domain), net.domain_state(domain), lambda: net.train_domain(domain), net.method.optimizer
+        )
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:

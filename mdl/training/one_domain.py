@@ -1,11 +1,11 @@
 """One run from images to a finished result folder: pre-train a base network, or train one domain with one method.
 
     setting = Setting(data=open_decathlon(root), name="mini", recipe=load_recipe("mini"), cache=Path("cache"))
-    pretrain(setting, "runs/base", domain="imagenet12", backbone="separable")
-    train_domain(setting, "runs/dtd", "dtd", "pointwise-sharing", body=Path("runs/base/body.safetensors"))
+    pretrain(setting, "runs/base", "imagenet12", backbone="separable")
+    train_domain(setting, "runs/dtd", "dtd", "pointwise-sharing", base=Path("runs/base/body.safetensors"))
 
 A folder holds `body.safetensors` or `domain.safetensors`, the checkpoints `last` and `best`, the curves, and what
-`mdl.results` defines; `DONE` last. The same call on a folder that is not finished goes on with it, on a finished one it
+`mdl.results` defines; `DONE` last. The same call on a folder that is not finished resumes it, on a finished one it
 returns the result, and with other settings it is refused.
 
 Protocol: training on `train`, or on `train+val` if the recipe says so; `choose = "best"` keeps the epoch that is best
@@ -17,48 +17,38 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
+from torch import nn
 
 from data_prep.common.errors import UserError, choose
 from data_prep.common.terminal import Progress, silent
-from data_prep.formats import ClassifiedImages
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.resnet26 import ResNet26, multiply_adds, plain_resnet26, separable_resnet26
-from mdl.networks.sharing import method_class, sharing_method
+from mdl.networks.sharing import SharingMethod, method_class, sharing_method
 from mdl.networks.sharing.base import backbone as backbone_of
 from mdl.networks.sharing.systems import system_name
 from mdl.networks.weight_files import load_body, load_domain, read_meta, save_body, save_domain, shared_hash
 from mdl.results import Cost, Result, is_done, read_result, write_predictions, write_result
 from mdl.training.curves import EpochRow
-from mdl.training.feed import DecodedImages, Normalisation, decode
+from mdl.training.domain_images import DomainImages, DomainSets, read_domain
 from mdl.training.loop import ALONE, Evaluation, Learner, Training, Watch, evaluate
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan, Recipe
 from mdl.training.state import TrainingState
 
 BODY_FILE, DOMAIN_FILE = "body.safetensors", "domain.safetensors"
+Placed = TypeVar("Placed", bound=nn.Module)
 BUILDERS: dict[str, Callable[..., ResNet26]] = {"separable": separable_resnet26, "plain": plain_resnet26}
 LEFT_BEHIND = (
     "results.json", "predictions.csv", "DONE", BODY_FILE, DOMAIN_FILE, "last.safetensors", "best.safetensors",
     "curve.csv", "curve.png",
 )  # fmt: skip
-
-
-class DomainSets(Protocol):
-    """Many domains: what `data_prep.decathlon.open_decathlon` gives."""
-
-    domains: tuple[str, ...]
-
-    def split(self, domain: str, split: str) -> ClassifiedImages: ...
-
-    def mean_std(self, domain: str) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,158 +65,142 @@ class Setting:
     overwrite: bool = False
     progress: Progress = silent
 
-
-@dataclass(frozen=True)
-class Domain:
-    """The images of one domain as a plan wants them: `pictures` by "train", "val" (if it is not trained on), "test"."""
-
-    name: str
-    pictures: dict[str, DecodedImages]
-    normalisation: Normalisation
-    n_classes: int
-
-    def identity(self) -> dict[str, Any]:
-        return {
-            "normalisation": asdict(self.normalisation),
-            "fingerprints": {split: pictures.fingerprint for split, pictures in self.pictures.items()},
-        }
+    def images(self, domain: str, plan: Plan) -> DomainImages:
+        """The images of a domain, decoded."""
+        return read_domain(self.data, domain, plan, group=self.group, cache=self.cache, progress=self.progress)
 
 
 def pretrain(
-    setting: Setting, folder: str | Path, domain: str, backbone: str, prepare_for: str | None = None
+    setting: Setting, out: str | Path, domain: str, *, backbone: str, prepare_for: str | None = None
 ) -> Result:
-    """`pretrain(setting, folder, "imagenet12", "separable")`: a network for a base domain, kept in `body.safetensors`.
+    """`pretrain(setting, "runs/base", "imagenet12", backbone="separable")`: a base network, in `out`/body.safetensors.
 
     prepare_for: a method whose modules the body is trained with, such as "series-adapters".
     """
     choose("backbone", backbone, BUILDERS)
     plan = setting.recipe.plan("pretrain", domain)
-    images = read_domain(setting, domain, plan)
+    images = setting.images(domain, plan)
     width = getattr(setting.recipe.width, backbone)
     body = BUILDERS[backbone](images.n_classes, width, plan.dropout, plan.seed)
     prepared = method_class(prepare_for) if prepare_for else None
     if prepared:
         prepared.prepare(body)
-    learner = Learner.of_body(_placed(body, setting.group))
-    network = {"backbone": backbone, "width": width, "n_classes": images.n_classes,
-               "prepared_for": prepared.name if prepared else None}  # fmt: skip
-    system = f"base-{backbone}" + (f"-{prepared.name}" if prepared else "")
+    name = prepared.name if prepared else None
 
     def keep(meta: dict[str, Any]) -> None:
-        save_body(body, Path(folder) / BODY_FILE, meta, prepared)
+        save_body(body, Path(out) / BODY_FILE, meta, prepared)
 
     return _run(
-        setting, Path(folder), plan, images, learner, network, keep, system=system, backbone=backbone, width=width
+        setting,
+        Path(out),
+        plan=plan,
+        images=images,
+        learner=Learner.of_body(_placed(body, setting.group)),
+        identity={"backbone": backbone, "width": width, "n_classes": images.n_classes, "prepared_for": name},
+        keep=keep,
+        network=body,
+        system=f"base-{backbone}" + (f"-{name}" if name else ""),
+        prepared_for=prepared,
     )
 
 
 def train_domain(
     setting: Setting,
-    folder: str | Path,
+    out: str | Path,
     domain: str,
     method: str,
-    body: str | Path,
-    options: dict[str, object] | None = None,
+    *,
+    base: str | Path,
+    options: Mapping[str, object] | None = None,
     sources: Sequence[Path] = (),
 ) -> Result:
-    """`train_domain(setting, folder, "dtd", "dan", "base/body.safetensors", {"controller": "diagonal"})`.
+    """`train_domain(setting, "runs/dtd", "dtd", "dan", base="base/body.safetensors", options={"controller": "diagonal"})`.
 
-    body: file of the base network. sources: domain files that `soft-sharing` mixes, trained with pointwise-sharing on
-    the same body. Raises `UserError` for a body whose width is not the recipe's and whatever does not fit together.
+    method: a name, or path/to/file.py:Class. base: file of the base network. sources: domain files that the method is made
+    from, such as those that soft sharing mixes, trained on the same base network. Raises `UserError` for a base network whose
+    width is not the recipe's and whatever does not fit together.
     """
-    net, base_domain = open_network(body, method, options, sources)
-    kind, width = backbone_of(net.body), net.body.n_features // 8
-    wanted = getattr(setting.recipe.width, kind)
+    net, base_domain = open_network(base, method, options, sources)
+    backbone, width = backbone_of(net.body), net.body.n_features // 8
+    wanted = getattr(setting.recipe.width, backbone)
     if width != wanted:
         raise UserError(
-            f"The base network {body} has width {width}, the recipe {setting.recipe.name} says {wanted}: give a base "
-            f"that was pre-trained with this recipe, or --set width.{kind}={width}."
+            f"The base network {base} has width {width}, the recipe {setting.recipe.name} says {wanted}: give a `base` "
+            f"that was pre-trained with this recipe, or `overrides` width.{backbone}={width}."
         )
     if domain == base_domain:
-        raise UserError(f"{domain} is the domain that {body} was pre-trained on: choose another, or use `mdl eval`.")
-    plan = setting.recipe.plan(net.method.phase, domain, system_name(net.method, kind))
-    images = read_domain(setting, domain, plan)
+        raise UserError(f"{domain} is the domain that {base} was pre-trained on: choose another, or use `mdl eval`.")
+    plan = setting.recipe.plan(net.method.phase, domain, system_name(net.method, backbone))
+    images = setting.images(domain, plan)
     net.add(domain, images.n_classes, plan.dropout, plan.seed)
-    network = {
-        "backbone": kind, "width": width, "n_classes": images.n_classes, "method": net.method.name,
-        "options": net.method.options(), "shared": shared_hash(net),
-    }  # fmt: skip
+    identity = {
+        "backbone": backbone,
+        "width": width,
+        "n_classes": images.n_classes,
+        "method": net.method.name,
+        "options": net.method.options(),
+        "shared": shared_hash(net),
+    }
     _placed(net, setting.group)
 
     def keep(meta: dict[str, Any]) -> None:
-        save_domain(net, domain, Path(folder) / DOMAIN_FILE, meta)
+        save_domain(net, domain, Path(out) / DOMAIN_FILE, meta)
 
     return _run(
-        setting, Path(folder), plan, images, Learner.of_domain(net, domain), network, keep, net=net,
-        system=plan.method, backbone=kind, width=width,
-    )  # fmt: skip
+        setting,
+        Path(out),
+        plan=plan,
+        images=images,
+        learner=Learner.of_domain(net, domain),
+        identity=identity,
+        keep=keep,
+        network=net,
+        system=plan.method,
+    )
 
 
 def open_network(
-    body: str | Path, method: str, options: Mapping[str, object] | None = None, sources: Sequence[Path] = ()
+    base: str | Path, method: str, options: Mapping[str, object] | None = None, sources: Sequence[Path] = ()
 ) -> tuple[MultiDomainNetwork, str | None]:
     """The multi-domain network over a body file, its base domain in it if the file says which, and that domain.
 
     sources: files of the trained domains that the method is made from, if it is made from any.
     """
     chosen = sharing_method(method, **dict(options or {}))
-    base = load_body(body, type(chosen))
-    base_domain = read_meta(body)["meta"].get("domain")
-    mixed = MultiDomainNetwork(base, chosen.made_from, base_domain=base_domain) if chosen.made_from else None
+    body = load_body(base, type(chosen))
+    base_domain = read_meta(base)["meta"].get("domain")
+    mixed = MultiDomainNetwork(body, chosen.made_from, base_domain=base_domain) if chosen.made_from else None
     if mixed is not None:
         for path in sources:
             load_domain(mixed, path)
-    return MultiDomainNetwork(base, chosen, base_domain=base_domain, sources=mixed), base_domain
-
-
-def read_domain(setting: Setting, domain: str, plan: Plan) -> Domain:
-    """Every split of a domain that a plan needs, decoded. Raises `UserError` where splits differ in their classes."""
-    names = {"train": plan.train_on, "val": "val", "test": "test"}
-    if plan.train_on == "train+val":
-        del names["val"]
-    splits = {name: setting.data.split(domain, split) for name, split in names.items()}
-    classes = tuple(splits["train"].class_names)
-    for split in splits.values():
-        if tuple(split.class_names) != classes:
-            raise UserError(
-                f"The split {split.split} of {domain} has {len(split.class_names)} classes and train has {len(classes)}, "
-                f"or they have other names: all annotation files of a domain must list the same categories."
-            )
-    if (unlabelled := int((splits["train"].labels < 0).sum())) > 0:
-        raise UserError(f"{unlabelled} images of {domain} {plan.train_on} have no label: training needs one for each.")
-    if len(splits["train"]) < setting.group.n:
-        raise UserError(f"{domain} has {len(splits['train'])} images to train on, fewer than processes: start fewer.")
-    if not setting.group.is_first and setting.cache:
-        setting.group.wait()  # the first process decodes, the others find it in the cache
-    progress = setting.progress if setting.group.is_first else silent
-    pictures = {name: decode(split, plan.input_rules, setting.cache, progress) for name, split in splits.items()}
-    if setting.group.is_first and setting.cache:
-        setting.group.wait()
-    mean, std = setting.data.mean_std(domain)
-    normalisation = Normalisation(tuple(float(v) for v in mean), tuple(float(v) for v in std))
-    return Domain(domain, pictures, normalisation, len(classes))
+    return MultiDomainNetwork(body, chosen, base_domain=base_domain, sources=mixed), base_domain
 
 
 def _run(
     setting: Setting,
-    folder: Path,
+    out: Path,
+    *,
     plan: Plan,
-    images: Domain,
+    images: DomainImages,
     learner: Learner,
-    network: dict[str, Any],
+    identity: dict[str, Any],
     keep: Callable[[dict[str, Any]], None],
-    net: MultiDomainNetwork | None = None,
-    **facts: Any,
+    network: ResNet26 | MultiDomainNetwork,
+    system: str,
+    prepared_for: type[SharingMethod] | None = None,
 ) -> Result:
-    """Train, or go on, or return what is done; write weights, predictions and the result."""
-    identity = {"plan": asdict(plan), "network": network, "data": images.identity(), "processes": setting.group.n}
+    """Train, or resume, or return what is done; write weights, predictions and the result.
+
+    identity: what is trained, as plain values. keep: writes the weights, with these metadata.
+    """
     if setting.overwrite and setting.group.is_first:
-        _clear(folder)
+        _clear(out)
     setting.group.wait()
-    state = TrainingState(folder, identity)
+    whole = {"plan": asdict(plan), "network": identity, "data": images.identity(), "processes": setting.group.n}
+    state = TrainingState(out, whole)
     state.check()
-    if is_done(folder):
-        return read_result(folder)
+    if is_done(out):
+        return read_result(out)
     training = Training(
         learner=learner,
         pictures=images.pictures,
@@ -237,16 +211,32 @@ def _run(
         watch=setting.watch,
     )
     history = training.fit()
-    counted, split, notes = _count(learner, images, plan, setting.group, folder)
-    size = _input_size(images, plan)
-    folded = learner.network if net is None else net.export(plan.domain)  # controllers and masks: once, not per image
+    counted, split, notes = _count(learner, images, plan, setting.group, out)
+    size = images.input_size(plan)
+    # Controllers and masks work once, not for each image: what counts is the network without them.
+    folded = network.export(plan.domain) if isinstance(network, MultiDomainNetwork) else network
     result = Result(
-        domain=plan.domain, method=network.get("method", "pretrain"), data=setting.name, split=split, n_classes=images.n_classes,
-        n_test=counted.n_test, n_correct=counted.n_correct, trained_on=plan.train_on, seed=plan.seed,
-        options=network.get("options", {}), recipe=asdict(plan), cost=_cost(history, images, setting.group),
-        parameters=parameter_rows(learner.network if net is None else net, plan.domain),
-        multiply_adds=multiply_adds(folded, size), input_size=size, versions=versions(), notes=tuple(notes), **facts,
-    )  # fmt: skip
+        domain=plan.domain,
+        system=system,
+        method=identity.get("method", "pretrain"),
+        data=setting.name,
+        split=split,
+        n_classes=images.n_classes,
+        n_test=counted.n_test,
+        n_correct=counted.n_correct,
+        backbone=identity["backbone"],
+        width=identity["width"],
+        trained_on=plan.train_on,
+        seed=plan.seed,
+        options=identity.get("options", {}),
+        recipe=asdict(plan),
+        cost=_cost(history, images, setting.group),
+        parameters=parameter_rows(network, plan.domain, prepared_for),
+        multiply_adds=multiply_adds(folded, size),
+        input_size=size,
+        versions=versions(),
+        notes=tuple(notes),
+    )
     if setting.group.is_first:
         keep(
             {
@@ -256,30 +246,30 @@ def _run(
                 "normalisation": asdict(images.normalisation),
             }
         )
-        write_result(folder, result)
+        write_result(out, result)
     setting.group.wait()
     return result
 
 
 def _count(
-    learner: Learner, images: Domain, plan: Plan, group: Processes, folder: Path
+    learner: Learner, images: DomainImages, plan: Plan, group: Processes, out: Path
 ) -> tuple[Evaluation, str, list[str]]:
     """(evaluation, the split it is of, notes): on test, or on val where the labels of test are withheld."""
     counted = evaluate(learner.network, images.pictures["test"], plan.input_rules, images.normalisation, group=group)
     if group.is_first:
-        write_predictions(folder, images.pictures["test"].image_ids.tolist(), counted.predicted.tolist())
+        write_predictions(out, images.pictures["test"].image_ids.tolist(), counted.predicted.tolist())
     if counted.n_test:
         return counted, "test", []
     if "val" not in images.pictures:
         raise UserError(
             f"The labels of {plan.domain} test are withheld and val was trained on, so nothing is left to count on; the "
-            f"classes of its images are in {folder}: score them as a submission, or train with --set train_on=train."
+            f"classes of its images are in {out}: score them as a submission, or train with `overrides` train_on=train."
         )
     counted = evaluate(learner.network, images.pictures["val"], plan.input_rules, images.normalisation, group=group)
     return counted, "val", ["The labels of test are withheld: the accuracy is that on val, which chose the epoch."]
 
 
-def _cost(history: Sequence[EpochRow], images: Domain, group: Processes) -> Cost:
+def _cost(history: Sequence[EpochRow], images: DomainImages, group: Processes) -> Cost:
     threads = torch.get_num_threads()
     device = f"cpu, {threads} thread{'s' if threads > 1 else ''}"
     if group.device.type == "cuda":
@@ -287,21 +277,13 @@ def _cost(history: Sequence[EpochRow], images: Domain, group: Processes) -> Cost
     if group.n > 1:
         device += f", {group.n} processes"
     n_seen = len(history) * len(images.pictures["train"])
-    return Cost(round(sum(row.seconds for row in history), 3), len(history), n_seen, device)
+    seconds = round(sum(row.seconds for row in history), 3)
+    return Cost(seconds=seconds, epochs=len(history), n_images_seen=n_seen, device=device)
 
 
-def _input_size(images: Domain, plan: Plan) -> tuple[int, int]:
-    """(H, W) of a test image as the network sees it."""
-    rules = plan.input_rules
-    if rules.test_crop is not None:
-        return rules.test_crop, rules.test_crop
-    height, width = images.pictures["test"].sizes[0]
-    return int(height), int(width)
-
-
-def _placed(network: torch.nn.Module, group: Processes) -> Any:
+def _placed(network: Placed, group: Processes) -> Placed:
     """On the group's device, channels last: on a CPU that is 1.4 to 1.7 times as fast for depthwise convolutions."""
-    return network.to(group.device, memory_format=torch.channels_last)
+    return network.to(group.device).to(memory_format=torch.channels_last)
 
 
 def _clear(folder: Path) -> None:

@@ -88,6 +88,11 @@ class Plan:
     precision: str
     seed: int
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Plan:
+        """The plan that was saved as plain values with a result or a network."""
+        return cls(**{**{f.name: values[f.name] for f in fields(cls)}, "drops": tuple(values["drops"])})
+
     def learning_rate(self, epoch: int) -> float:
         """The rate of an epoch, counted from 0.
 
@@ -170,7 +175,7 @@ class Recipe:
 def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """`load_recipe("paper")`, `load_recipe("mine.toml", ["epochs=3", "train.lr=0.05"])`; see the module's docstring."""
     if str(name) in RECIPES:
-        text = files("mdl.training").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
+        text = (files("mdl.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     elif str(name).endswith(".toml"):
         try:
             text = Path(name).read_text(encoding="utf-8")

@@ -51,8 +51,9 @@ def write_run(root: Path, name: str, body: ResNet26, poison: float | None = None
         save_domain(net, domain, weights, meta)
         network = net.export(domain)
     result = Result(
-        domain, system, "pretrain" if is_base else system, "tiny", "test", N_CLASSES, n_test=40, n_correct=30 + number,
-        backbone="separable", width=WIDTH, recipe=recipe, cost=Cost(12.25, 5, 500, "cpu, 1 threads"), input_size=SIZE,
+        domain=domain, system=system, method="pretrain" if is_base else system, data="tiny", split="test", n_classes=N_CLASSES,
+        n_test=40, n_correct=30 + number, backbone="separable", width=WIDTH, recipe=recipe,
+        cost=Cost(seconds=12.25, epochs=5, n_images_seen=500, device="cpu, 1 threads"), input_size=SIZE,
     )  # fmt: skip
     write_result(weights.parent, result)
     return network

@@ -143,7 +143,7 @@ def test_kept_files_cut_off(here: Path, capsys: pytest.CaptureFixture[str], file
     assert run(*evaluate) == 0
 
 
-@pytest.mark.parametrize(("which", "advice"), [("last", "delete it and run again"), ("best", "--no-resume")])
+@pytest.mark.parametrize(("which", "advice"), [("last", "delete it and run again"), ("best", "--overwrite")])
 def test_a_checkpoint_cut_off(here: Path, capsys: pytest.CaptureFixture[str], which: str, advice: str) -> None:
     assert run(*train()) == 0
     for name in ("DONE", "results.json"):
@@ -154,14 +154,14 @@ def test_a_checkpoint_cut_off(here: Path, capsys: pytest.CaptureFixture[str], wh
     refused(capsys, rf"The checkpoint out/{which}.safetensors cannot be read .*{advice}", *train())
     assert {path: path.read_bytes() for path in others} == others
     file.write_bytes(whole)
-    assert run(*train()) == 0 and "epoch" not in capsys.readouterr().err  # gone on with, not begun anew
+    assert run(*train()) == 0 and "epoch" not in capsys.readouterr().err  # resumed, not started over
     half(file)
     Path("out/DONE").unlink()
     if which == "last":
         file.unlink()
     else:
         at = (args := train()).index("--set")
-        assert run(*args[:at], "--no-resume", *args[at:]) == 0
+        assert run(*args[:at], "--overwrite", *args[at:]) == 0
     assert run(*train()) == 0
 
 
@@ -169,9 +169,12 @@ def test_a_checkpoint_cut_off(here: Path, capsys: pytest.CaptureFixture[str], wh
     ("args", "words"),
     [
         (("soft-sharing", "--options", "region=lat"), "Unknown region 'lat'; known: early, middle, late, all"),
-        (("soft-sharing", "--options", "sources=3"), "Unknown option of soft-sharing 'sources'; known: region, train"),
-        (("soft-sharing", "--network", "plain"), "does not work on the plain ResNet-26"),
-        (("dan", "--network", "separable"), "full controller does not work on the separable ResNet-26"),
+        (
+            ("soft-sharing", "--options", "sources=3"),
+            "Method soft-sharing has no option 'sources'; its options are region, train",
+        ),
+        (("soft-sharing", "--backbone", "plain"), "does not work on the plain ResNet-26"),
+        (("dan", "--backbone", "separable"), "full controller does not work on the separable ResNet-26"),
         (("dan", "--options", "controler=full"), "has no option 'controler'; .*nearest: controller"),
         (("dan", "--options", "rank"), "'rank' is no option: write KEY=VALUE"),
     ],

@@ -10,9 +10,9 @@ import pytest
 from sharing_cases import one_thread  # noqa: F401
 from tiny_decathlon import CLASSES, COMMON, ROW, run, write_decathlon
 
-from mdl.closed_form import method_rows
+from mdl.networks.sharing.arithmetic import method_rows
 from mdl.results import ParameterRow, read_result, read_results
-from mdl.training.finished import evaluate_kept, open_kept
+from mdl.training.finished import evaluate_finished, open_finished
 
 SYSTEMS = {
     "individual": ("individual",),
@@ -27,7 +27,7 @@ SYSTEMS = {
     "piggyback": ("piggyback",),
     "soft-sharing-late": ("soft-sharing",),
     "soft-sharing-all-train-released": ("soft-sharing", "--options", "region=all", "train=released"),
-    "classifier-plain": ("classifier", "--network", "plain"),
+    "classifier-plain": ("classifier", "--backbone", "plain"),
 }
 
 
@@ -54,8 +54,8 @@ def test_a_row(here: Path, system: str) -> None:
     if system not in ("classifier-plain", "soft-sharing-all-train-released"):
         measured = {row for result in results.values() for row in result.parameters}
         assert _owned(measured) == _owned(method_rows(system, CLASSES, width=2))
-    kept = open_kept(ROW / system / "dtd")
-    counted = evaluate_kept(kept, open_decathlon("tiny").split("dtd", "test"))
+    finished = open_finished(ROW / system / "dtd")
+    counted = evaluate_finished(finished, open_decathlon("tiny").split("dtd", "test"))
     assert counted.n_correct == results["dtd"].n_correct
 
 

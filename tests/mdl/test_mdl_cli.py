@@ -63,7 +63,7 @@ def test_a_row_leaves_results_that_later_commands_read(here: Path, capsys: pytes
 
 
 def test_parameters_agree_with_arithmetic(here: Path) -> None:
-    from mdl.closed_form import method_rows
+    from mdl.networks.sharing.arithmetic import method_rows
 
     expected = {(r.name, r.count) for r in method_rows("pointwise-sharing", CLASSES, width=2)}
     measured = {(r.name, r.count) for d in CLASSES for r in read_result(ROW / "pointwise-sharing" / d).parameters}
@@ -83,7 +83,7 @@ def test_other_settings_are_refused_and_named(here: Path, capsys: pytest.Capture
     assert run(*args, "lr=0.01") == 2
     error = capsys.readouterr().err
     assert "plan.lr = 0.05, not 0.01" in error
-    assert "--no-resume" in error
+    assert "or --overwrite to start over" in error
 
 
 def test_eval_counts_the_same_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,14 +100,14 @@ def test_export_is_an_ordinary_network(here: Path, capsys: pytest.CaptureFixture
     from safetensors.torch import load_file
 
     from mdl.networks.resnet26 import separable_resnet26
-    from mdl.training.finished import open_kept
+    from mdl.training.finished import open_finished
 
     assert run("export", str(ROW / "pointwise-sharing/dtd"), "--out", "dtd.safetensors") == 0
     assert "mdl:separable,width=2,classes=3 --weights dtd.safetensors" in capsys.readouterr().out
     network = separable_resnet26(3, width=2).eval()
     network.load_state_dict(load_file("dtd.safetensors"))
     images = torch.randn(2, 3, 18, 18)
-    assert torch.equal(network(images), open_kept(ROW / "pointwise-sharing/dtd").network(images))
+    assert torch.equal(network(images), open_finished(ROW / "pointwise-sharing/dtd").network(images))
 
 
 def test_domains_lists_rules(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +205,7 @@ def test_classes_that_differ_between_splits_are_refused(here: Path, capsys: pyte
     assert "The split val of dtd has 4 classes and train has 3" in capsys.readouterr().err
 
 
-def test_interrupt_exits_130_and_the_same_command_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_exits_130_and_the_same_command_resumes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = (
         "train",
         "--domain",
@@ -228,7 +228,7 @@ def test_interrupt_exits_130_and_the_same_command_goes_on(here: Path, capsys: py
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130, error
-    assert "the same command goes on" in error
+    assert "the same command resumes" in error
     assert "Traceback" not in error
     n_done = len((here / "stopped/curve.csv").read_text().splitlines()) - 1
     assert 0 < n_done < 40

@@ -49,7 +49,7 @@ def test_released_differs_where_the_code_does() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_opens_with_source_command_cost_and_expectation(name: str) -> None:
-    text = files("mdl.training").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
+    text = (files("mdl.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     heads = [line.split(":")[0] for line in text.splitlines() if line.startswith("# ") and line[2] != " "]
     assert heads[:4] == ["# Source", "# Command", "# Cost", "# Expect"]
     recipe = load_recipe(name)
@@ -101,7 +101,7 @@ def test_a_wrong_override_is_one_sentence(override: str, words: str) -> None:
 
 def test_files(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
-    text = files("mdl.training").joinpath("recipes", "mini.toml").read_text(encoding="utf-8")
+    text = (files("mdl.training") / "recipes" / "mini.toml").read_text(encoding="utf-8")
     own.write_text(text.replace("momentum = 0.9", "momentum = 0.8"))
     assert (load_recipe(own).momentum, load_recipe(own).name) == (0.8, "own")
     own.write_text(text.replace("momentum", "momentun"))

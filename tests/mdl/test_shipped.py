@@ -263,7 +263,7 @@ def test_an_installed_wheel_has_the_data_files() -> None:
 
 def n_right(root: Path, name: str) -> tuple[int, int, Shipped]:
     network, facts = load_shipped(name)
-    rules = Plan(**{**facts.recipe, "drops": tuple(facts.recipe["drops"])}).input_rules
+    rules = Plan.of(facts.recipe).input_rules
     pictures = decode(open_decathlon(root).split(facts.domain, facts.split), rules)
     evaluation = evaluate(network, pictures, rules, Normalisation(facts.mean, facts.std))
     return evaluation.n_correct, evaluation.n_test, facts

@@ -1,82 +1,42 @@
-"""The commands of `mdl` that need no images: params, layers, score, table. `cli.py` takes them up."""
+"""The commands that compare: `mdl score`, `mdl table`."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from data_prep.common.errors import UserError
-from data_prep.common.terminal import print_table
+from data_prep.common.terminal import Style, print_rows, print_table
+from mdl.cli.options import File
 
 if TYPE_CHECKING:
-    from mdl.networks.resnet26 import ResNet26
     from mdl.results import Result
+    from mdl.scoring.rendering import Table
     from mdl.scoring.score import Score
 
-Kind = Literal["separable", "plain"]
-Format = Literal["terminal", "csv", "markdown", "html"]
-
 EXAMPLES = {
-    "params": "mdl params --classes 100 --input-size 72",
-    "layers": "mdl layers --network plain",
     "score": "mdl score runs/decathlon/mini",
     "table": "mdl table runs/decathlon/mini --tables 2 --style markdown",
 }
 
-
-def params(classes: int | None = 1000, width: int | None = None, input_size: int = 64) -> int:
-    """Print the parameters of both networks by kind, and the multiply-adds of one image.
-
-    Args:
-        classes: Outputs of the last layer; None for a network without one.
-        width: Channels of the stem; None for the published width (separable 64, plain 32).
-        input_size: Side of the square image in pixels, for the multiply-adds.
-    """
-    from mdl.networks.resnet26 import multiply_adds, parameter_counts
-
-    kinds = get_args(Kind)
-    networks = [_build(kind, classes, width) for kind in kinds]
-    counts = [parameter_counts(network) for network in networks]
-    table = {kind: [count[kind] for count in counts] for kind in counts[0]}
-    table["all parameters"] = [sum(count.values()) for count in counts]
-    table["multiply-adds"] = [multiply_adds(network, input_size) for network in networks]
-    rows = [[name, *(f"{n:,}" for n in numbers)] for name, numbers in table.items() if any(numbers)]
-    print_table(["", *kinds], rows, numbers=(1, 2))
-    return 0
-
-
-def layers(network: Kind = "separable", width: int | None = None) -> int:
-    """Print the convolutions of a network, numbered 1 to 25 in order of execution, and the BN and ReLU after each.
-
-    Behind the second convolution of a block the shortcut is added before the ReLU.
-
-    Args:
-        network: Which network to list.
-        width: Channels of the stem; None for the published width (separable 64, plain 32).
-    """
-    from mdl.networks.resnet26 import layer_table
-
-    rows = [
-        [str(row.number), row.operator, row.module, str(row.channels), str(row.stride), row.bn or "-", row.relu or "-"]
-        for row in layer_table(_build(network, None, width))
-    ]
-    print_table(["layer", "operator", "module", "units", "stride", "BN", "ReLU"], rows, numbers=(0, 3, 4))
-    return 0
+Folders = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[DIR ...]")]
 
 
 def score(
-    folders: tyro.conf.Positional[tuple[Path, ...]] = (),
+    folders: Folders = (),
     /,
-    submission: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    *,
+    submission: File = None,
     labels: Annotated[Path | None, tyro.conf.arg(metavar="ZIP|DIR")] = None,
     domains: tuple[str, ...] = (),
     system: str | None = None,
-    write: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    write: File = None,
+    style: Style = "table",
 ) -> int:
     """Score finished runs, or a file of predictions, by the rule of the Visual Decathlon, with a 95 % interval.
 
@@ -87,6 +47,7 @@ def score(
         domains: Ask only these domains of the submission.
         system: Only this system, such as pointwise-sharing.
         write: Write the predictions of one system as a file in the official format.
+        style: A table, or CSV or JSON for another program; then all else that is said goes to standard error.
     """
     from mdl.scoring.score import decathlon_score
     from mdl.scoring.submission import read_official_labels, score_submission
@@ -99,24 +60,30 @@ def score(
             raise UserError("A submission is scored against the official test labels: give them with --labels.")
         if write or system:
             raise UserError("--write and --system go with result folders, not with --submission: leave them out.")
-        _print_score(str(submission), score_submission(submission, read_official_labels(labels), domains or None))
+        scored = score_submission(submission, read_official_labels(labels), domains or None)
+        _print_scores({str(submission): scored}, style)
         return 0
     systems = by_system(_trained(folders, system, domains))
     if write and len(systems) != 1:
         raise UserError(f"A submission holds one system, and there are {', '.join(systems)}: choose one with --system.")
-    for name, group in systems.items():
-        _print_score(f"{name} on {group[0].data}", decathlon_score({r.domain: (r.n_correct, r.n_test) for r in group}))
+    scores = {
+        f"{name} on {group[0].data}": decathlon_score({r.domain: (r.n_correct, r.n_test) for r in group})
+        for name, group in systems.items()
+    }
+    _print_scores(scores, style)
     if write:
         _write_submission(write, folders, next(iter(systems.values())))
+        print(write, file=sys.stdout if style == "table" else sys.stderr)
     return 0
 
 
 def table(
-    folders: tyro.conf.Positional[tuple[Path, ...]] = (),
+    folders: Folders = (),
     /,
+    *,
     tables: tuple[Literal[1, 2, 3], ...] = (1, 2, 3),
-    style: Format = "terminal",
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    style: Literal["table", "csv", "markdown", "html"] = "table",
+    out: File = None,
 ) -> int:
     """Print Tables 1, 2 and 3 from finished runs, with the paper's rows beside them.
 
@@ -125,14 +92,14 @@ def table(
     Args:
         folders: Result folders, or folders above them; without any, the paper's rows alone.
         tables: Which tables.
-        style: terminal, csv, markdown or html.
+        style: A table on the terminal, CSV for another program, or a page.
         out: A file to write instead of printing.
     """
     from data_prep.common.files import write_bytes
     from mdl.scoring import tables as rendered
 
     results = _trained(folders, None, ()) if folders else []
-    made = [getattr(rendered, f"table{number}")(results) for number in tables]
+    made = [_table(number, results) for number in tables]
     if style == "html":
         text = rendered.to_html(*made)
     else:
@@ -148,10 +115,17 @@ def table(
     return 0
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"params": params, "layers": layers, "score": score, "table": table}
+def _table(number: Literal[1, 2, 3], results: list[Result]) -> Table:
+    from mdl.scoring import tables
+
+    if number != 1:
+        return {2: tables.table2, 3: tables.table3}[number](results)
+    from mdl.networks.sharing.arithmetic import method_rows, system_multiply_adds  # the methods come with torch
+
+    return tables.table1(results, method_rows=method_rows, system_multiply_adds=system_multiply_adds)
 
 
-def _trained(folders: Sequence[Path], system: str | None, domains: Sequence[str]) -> list:
+def _trained(folders: Sequence[Path], system: str | None, domains: Sequence[str]) -> list[Result]:
     """The results below the folders but those of base networks, whose cells stand in the rows."""
     from mdl.results import read_results
 
@@ -161,6 +135,24 @@ def _trained(folders: Sequence[Path], system: str | None, domains: Sequence[str]
         there = ", ".join(sorted({r.system for r in results})) or "base networks only"
         raise UserError(f"No result of what was asked lies below {', '.join(map(str, folders))}; there are: {there}.")
     return kept
+
+
+def _print_scores(scores: Mapping[str, Score], style: Style) -> None:
+    """For people a table of each, with S below it; for programs one list of all, with a last row for S."""
+    rows: list[list[str | int | float | None]] = []
+    for title, score in scores.items():
+        if style == "table":
+            _print_score(title, score)
+            continue
+        for term in score.terms:
+            accuracies = [term.accuracy, term.accuracy_low, term.accuracy_high]
+            rows.append([title, term.domain, term.n_correct, term.n_test, *accuracies, term.points, None, None])
+        rows.append([title, "all", None, None, score.mean_accuracy, None, None, score.total, score.low, score.high])
+        if score.caveat:
+            print(f"note: {score.caveat}", file=sys.stderr)
+    if style != "table":
+        header = ["system", "domain", "correct", "of", "accuracy", "accuracy_low", "accuracy_high"]
+        print_rows([*header, "points", "points_low", "points_high"], rows, style=style)
 
 
 def _print_score(title: str, score: Score) -> None:
@@ -192,14 +184,3 @@ def _write_submission(path: Path, folders: Sequence[Path], results: Sequence[Res
     if missing := sorted({domain for _, domain in wanted} - predictions.keys()):
         raise UserError(f"There are no predictions of {', '.join(missing)}: run `mdl eval` on their folders first.")
     write_submission(path, predictions)
-    print(path)
-
-
-def _build(kind: Kind, classes: int | None, width: int | None) -> ResNet26:
-    import torch
-
-    from mdl.networks.resnet26 import plain_resnet26, separable_resnet26
-
-    build = {"separable": separable_resnet26, "plain": plain_resnet26}[kind]
-    with torch.device("meta"):  # shapes without weights: nothing here needs their values
-        return build(classes) if width is None else build(classes, width)

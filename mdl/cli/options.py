@@ -1,0 +1,127 @@
+"""What several commands of `mdl` take, and the session and the data that it stands for. Imports no torch until it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from data_prep.common.errors import UserError
+
+if TYPE_CHECKING:
+    from mdl.training.display import Display
+    from mdl.training.one_domain import DomainSets, Setting
+    from mdl.training.processes import Processes
+
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Overrides = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE")]
+MethodOptions = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")]
+Backbone = Literal["separable", "plain"]
+
+EMBEDDED = "mini"
+"""What the embedded miniature decathlon is called in results and folders."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How to train, whatever it is that is trained.
+
+    Args:
+        data: A decathlon in the official layout; the embedded miniature if not given.
+        recipe: paper, released, study, mini, mini-fast, or a TOML file.
+        overrides: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
+        cache: Where decoded images are kept; the user's cache folder if not given.
+        device: cpu, cuda, cuda:N, or auto.
+        threads: Threads of the CPU; PyTorch's own choice if not given.
+        overwrite: Start over where a folder holds a run, which is resumed otherwise; base networks of a whole row are kept.
+    """
+
+    data: Folder = None
+    recipe: str = "mini"
+    overrides: Overrides = ()
+    cache: Folder = None
+    device: str = "auto"
+    threads: int | None = None
+    overwrite: bool = False
+
+
+How = Annotated[TrainingOptions, tyro.conf.arg(name="")]
+DEFAULTS = TrainingOptions()
+
+
+@contextmanager
+def training_setting(how: TrainingOptions) -> Iterator[tuple[Setting, Path, Display]]:
+    """(setting, the folder of all systems on this data, the display) for a training command."""
+    from mdl.training.one_domain import Setting
+    from mdl.training.recipe import load_recipe
+
+    recipe = load_recipe(how.recipe, how.overrides)
+    # Drawing the embedded set forks processes, so it comes before anything that starts threads.
+    sets, name = open_data(how.data)
+    from mdl.training.display import Display
+
+    with session(how.device, how.threads) as group, Display() as display:
+        setting = Setting(
+            data=sets,
+            name=name,
+            recipe=recipe,
+            group=group,
+            cache=decoded(how.cache),
+            watch=display,
+            overwrite=how.overwrite,
+            progress=display.progress,
+        )
+        yield setting, Path("runs") / "decathlon" / name, display
+
+
+@contextmanager
+def session(device: str, threads: int | None) -> Iterator[Processes]:
+    """The processes that work together, with so many threads each."""
+    import torch
+
+    from mdl.training.processes import processes
+
+    if threads is not None:
+        if threads < 1:
+            raise UserError(f"--threads is {threads}; it must be at least 1.")
+        torch.set_num_threads(threads)
+    with processes(device) as group:
+        yield group
+
+
+def open_data(data: Path | None) -> tuple[DomainSets, str]:
+    """(the decathlon, its name in results and folders)."""
+    from data_prep import open_decathlon, open_embedded_decathlon
+
+    if data is None:
+        return open_embedded_decathlon(), EMBEDDED
+    return open_decathlon(data), data.resolve().name
+
+
+def decoded(cache: Path | None) -> Path:
+    """The folder of decoded images: the one that was given, or `decoded` in the user's cache."""
+    from data_prep.drawn_sets import cache_folder
+
+    return cache or cache_folder() / "decoded"
+
+
+def method_options(texts: Sequence[str]) -> dict[str, object]:
+    """A method's options, values as TOML writes them.
+
+    >>> method_options(["region=late", "rank=4"])
+    {'region': 'late', 'rank': 4}
+    """
+    from mdl.training.recipe import as_value
+
+    options: dict[str, object] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UserError(f"{text!r} is no option: write KEY=VALUE, such as region=late.")
+        options[key] = as_value(value)
+    return options
