@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from PIL import Image
 
 from data_prep.broden_tables import MAX_NUMBER, IndexRow, Tables, read_tables
 from data_prep.common.errors import UserError, choose
+from data_prep.contents import content_hashes
 from data_prep.formats import NO_CONCEPT, BadImageError, Concept, ImageLabels, decode_label_map
 from data_prep.pictures import IMAGE_ERRORS
 
@@ -79,16 +79,15 @@ class Broden:
         return index
 
     def fingerprint(self) -> str:
-        """sha256 of the tables, the split and categories chosen, and each file's name and size (-1 where missing)."""
+        """sha256 of the tables, the split and categories chosen, and each file's name and content (see `contents`)."""
         digest = hashlib.sha256(repr((self._tables.digest, self.split, self.categories)).encode())
-        folder = f"{self.root / 'images'}/"
-        for row in self.rows:
-            for name in (row.record.name, *(path for k in self.categories for path in row.maps.get(k, ()))):
-                try:
-                    size = os.stat(folder + name).st_size  # noqa: PTH116 building a Path would double the time
-                except OSError:
-                    size = -1
-                digest.update(f"{name}\0{size}\n".encode())
+        names = [
+            name
+            for row in self.rows
+            for name in (row.record.name, *(path for k in self.categories for path in row.maps.get(k, ())))
+        ]
+        for name, content in zip(names, content_hashes(self.root / "images", names), strict=True):
+            digest.update(f"{name}\0{content}\n".encode())
         return digest.hexdigest()
 
     def _refuse(self, where: str, category: int, number: int) -> None:

@@ -91,7 +91,7 @@ class LabelledImages(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """A hash that changes when the set changes: its tables, its images' and label maps' names and sizes."""
+        """A hash that changes when the set changes: its tables, its images' and label maps' names and contents."""
         ...
 
 

@@ -10,6 +10,7 @@ A process that is killed while it writes leaves the old file, or none, and at wo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -51,6 +52,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`value` as JSON, letters as they are; a number that is not finite is refused."""
     write_bytes(path, f"{json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode())
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of what a file holds, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def slug(text: str) -> str:
