@@ -8,52 +8,117 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import pickle
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dissect.families import IMAGENET_MEAN, IMAGENET_STD, build
-from dissect.weights import ModelError, load_weights
+from dissect.errors import ModelError
+from dissect.facts import PREPROCESSING
+from dissect.families import build
+from dissect.libraries import self_normalising
+from dissect.preprocessing import (
+    DEFAULT_SIZE,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Source,
+    checked_colour,
+    checked_size,
+    grey_colour,
+    grey_pixels,
+    input_channels,
+)
+from dissect.weights import check_weights, load_weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """A network and how it wants its images: (H, W), and mean and std of RGB in [0, 1].
 
-    spec: the name by which it was loaded, "" for one made by hand. trained: None where nobody said. note: a sentence for
-    the reader of the report. weights: the file that they came from. seed: of the weights that were drawn at random.
+    spec: the name by which it was loaded, "" for one made by hand. trained: None where nobody said. note: sentences for the
+    reader of the report. weights: the file that they came from. seed: of the weights that were drawn at random. resize: in
+    words how its training resized images, where that is known. input_size_from, mean_from, std_from: who said so; of a
+    network made by hand, see `source`.
     """
 
     name: str
     model: nn.Module
     spec: str = ""
-    input_size: tuple[int, int] = (224, 224)
+    input_size: tuple[int, int] = DEFAULT_SIZE
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    input_size_from: Source | None = None
+    mean_from: Source | None = None
+    std_from: Source | None = None
+    resize: str = ""
     trained: bool | None = None
     domain: str = ""
     note: str = ""
     weights: str | None = None
     seed: int | None = None
 
+    @cached_property
+    def channels(self) -> int:
+        """3, or 1 for a network that wants grey images. Raises `ModelError` for one that wants something else."""
+        return input_channels(self.model, self.input_size)
+
+    def source(self, what: str) -> Source:
+        """Who said the "input_size", "mean" or "std"; what a network made by hand does not leave as it is, its user said."""
+        known: Source | None = getattr(self, f"{what}_from")
+        return known or ("default" if getattr(self, what) == getattr(type(self), what) else "option")
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of a report must know of the network, in sentences."""
+        said = [self.note] if self.note else []
+        if self.trained is None and not self.note:
+            said.append(
+                f"Nobody said whether the network {self.name} is trained: with random weights its detectors show what chance "
+                f"gives. Its factory can say it with `trained = True`."
+            )
+        assumed = {
+            "input_size": f"an input of {self.input_size[0]} x {self.input_size[1]}",
+            "mean": "mean",
+            "std": "std",
+        }
+        assumed = {what: words for what, words in assumed.items() if self.source(what) == "default"}
+        if self.trained and assumed:
+            said.append(
+                f"Nobody said how the trained network {self.name} wants its images: {' and '.join(assumed.values())} "
+                f"{'is' if len(assumed) == 1 else 'are'} assumed, as is usual for ImageNet. If its training had others, so would "
+                f"its units: give them."
+            )
+        if self.channels == 1:
+            said.append(
+                f"The network {self.name} wants one channel: it is shown grey images (luma of ITU-R 601), with mean "
+                f"{grey_colour(self.mean):.4g} and std {grey_colour(self.std):.4g}."
+            )
+        return said
+
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, 3) uint8 on any device to normalised (B, 3, H, W) float32 there, in channels-last memory."""
-        mean, std = (
-            torch.tensor(values, device=pixels.device)[:, None, None] * 255 for values in (self.mean, self.std)
-        )
+        """(B, H, W, 3) uint8 on any device to normalised (B, 3 or 1, H, W) float32 there, in channels-last memory."""
+        colours: tuple[Sequence[float], ...] = (self.mean, self.std)
+        if self.channels == 1:
+            pixels, colours = grey_pixels(pixels), tuple([grey_colour(values)] for values in colours)
+        mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] * 255 for values in colours)
         return pixels.permute(0, 3, 1, 2).to(torch.float32).sub_(mean).div_(std)
 
     def weights_hash(self) -> str:
-        """sha256 over names, shapes and bytes of the state dict, in order of name."""
+        """sha256 over names, shapes and bytes of the state dict, in order of name. Raises `ModelError` for odd weights."""
+        check_weights(self.model)
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        for name, value in sorted(self.model.state_dict().items()):
+            if isinstance(value, Tensor):
+                digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            else:
+                digest.update(name.encode() + _bytes_of(value))
         return digest.hexdigest()
 
 
@@ -80,19 +145,39 @@ def load_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         built = build(spec)
-    network = Network(name=_file_name(name, built.name), spec=spec, model=built.model, **built.facts)
+    model, facts = built.model, dict(built.facts)
+    sources: dict[str, Source] = {f"{what}_from": "library" for what in PREPROCESSING if what in facts}
+    if inside := self_normalising(model):
+        said = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+        facts |= said | {"note": _joined(facts.get("note"), _inside_note(built.name, model, inside))}
+        sources |= {f"{what}_from": "library" for what in said}
     if weights is not None:
-        load_weights(network.model, Path(weights))
+        path = Path(weights).expanduser()
+        loaded = load_weights(model, path)
         # What the family said of the network's own weights holds no longer.
-        network = replace(network, weights=str(weights), trained=True, domain="", note="")
-    network.model.eval()
-    return replace(
-        network,
-        domain=network.domain if domain is None else domain,
-        input_size=_size(image_size) if image_size is not None else network.input_size,
-        mean=_colour("mean", mean, -math.inf) if mean is not None else network.mean,
-        std=_colour("std", std, 0) if std is not None else network.std,
-        seed=None if network.trained else seed,
+        told = _inside_note(built.name, model, inside) if inside else ""
+        facts |= {"trained": True, "domain": "", "weights": str(path), "resize": ""}
+        facts |= loaded.facts | {"note": _joined(told, loaded.facts.get("note"), loaded.note)}
+        sources |= {f"{what}_from": "file" for what in PREPROCESSING if what in loaded.facts}
+    check_weights(model)
+    wishes: dict[str, Any] = {}
+    if image_size is not None:
+        wishes["input_size"] = checked_size(image_size)
+    if mean is not None:
+        wishes["mean"] = checked_colour("mean", mean)
+    if std is not None:
+        wishes["std"] = checked_colour("std", std)
+    sources = {f"{what}_from": "default" for what in PREPROCESSING} | sources
+    sources |= {f"{what}_from": "option" for what in wishes}
+    facts |= wishes | ({} if domain is None else {"domain": domain})
+    model.eval()
+    return Network(
+        name=_file_name(name, built.name),
+        spec=spec,
+        model=model,
+        seed=None if facts.get("trained") else seed,
+        **cast("dict[str, Any]", sources),
+        **facts,
     )
 
 
@@ -106,25 +191,19 @@ def _file_name(wanted: str | None, own: str) -> str:
     return name
 
 
-def _size(wanted: int | Sequence[int]) -> tuple[int, int]:
-    """
-    >>> _size(96), _size((64, 96))
-    ((96, 96), (64, 96))
-    """
-    sides = [wanted] if isinstance(wanted, int) else list(wanted)
-    if len(sides) not in (1, 2) or any(type(side) is not int or side < 1 for side in sides):
-        raise ModelError(f"`image_size` is {_listed(sides)}; give one side, or height and width, in pixels.")
-    return sides[0], sides[-1]
+def _inside_note(name: str, model: nn.Module, inside: str) -> str:
+    sides = getattr(model.get_submodule(inside), "min_size", ())
+    resized = f", resizes them to {sides[-1]} pixels," if sides else ""
+    return f"The network {name} normalises its images itself{resized} and is given them in 0..1 (mean 0, std 1)."
 
 
-def _colour(what: str, values: Sequence[float], above: float) -> tuple[float, float, float]:
-    if len(values) != 3 or not all(math.isfinite(value) and value > above for value in values):
-        raise ModelError(
-            f"`{what}` is {_listed(values)}; give three numbers, for red, green and blue in 0..1{', above 0' * (above == 0)}."
-        )
-    red, green, blue = values
-    return red, green, blue
+def _joined(*sentences: str | None) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _listed(values: Sequence[object]) -> str:
-    return " ".join(map(str, values)) or "empty"
+def _bytes_of(extra: object) -> bytes:
+    """What tells one extra state of a module from another."""
+    try:
+        return pickle.dumps(extra)
+    except Exception:  # it holds what cannot be written, such as an open file
+        return type(extra).__name__.encode()

@@ -13,9 +13,9 @@ from comparing import Chosen, assert_equal, collected, engine, one_thread
 from PIL import Image
 
 from data_prep.broden import open_broden
+from dissect.errors import ModelError
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network, load_network
-from dissect.weights import ModelError
 
 BATCH_SIZE = 8
 """Of the engine and of the plain forward pass alike: a convolution library may round differently for another one."""

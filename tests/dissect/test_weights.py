@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dissect.families import FAMILIES, Built, Family
+from dissect.errors import ModelError
+from dissect.families import FAMILIES, Family
+from dissect.libraries import Built
 from dissect.models import Network, load_network
-from dissect.weights import ModelError, load_weights
+from dissect.weights import load_weights
 
 
 def model(seed: int = 0) -> nn.Module:
@@ -89,13 +91,20 @@ class Harmful:
 
 
 def test_a_pickled_object_is_never_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"state_dict": model().state_dict(), "extra": Harmful()}, tmp_path / "torch.pth")
+    state = model(1).state_dict()
+    torch.save({"state_dict": state, "extra": Harmful()}, tmp_path / "torch.pth")
+    target = model(2)
+    load_weights(target, tmp_path / "torch.pth")
+    assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in state.items())
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps(Harmful()))
+    sentence = refusal(model(), tmp_path / "plain.pkl")
+    assert sentence.startswith(f"The weights file {tmp_path / 'plain.pkl'} cannot be read (")
+    assert sentence.endswith("it must be safetensors, or a plain state dict of tensors.")
     torch.save(model(), tmp_path / "module.pth")
-    for name in ("torch.pth", "plain.pkl", "module.pth"):
-        sentence = refusal(model(), tmp_path / name)
-        assert sentence.startswith(f"The weights file {tmp_path / name} cannot be read (")
-        assert sentence.endswith("it must be safetensors, or a plain state dict of tensors.")
+    assert refusal(model(), tmp_path / "module.pth") == (
+        f"The weights file {tmp_path / 'module.pth'} holds no state dict of tensors, but a whole Sequential: save "
+        f"`model.state_dict()`."
+    )
     assert "a pickle was run" not in capsys.readouterr().out
 
 
