@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from dissect.preprocessing import input_channels
 from dissect.settings import TapPoint
 from dissect.taps import TapError, forward
 
@@ -173,12 +174,13 @@ def _record(model: nn.Module, input_size: tuple[int, int]) -> list[_Call]:
 
         return record
 
+    n_channels = input_channels(model, input_size)
     modes = [(module, module.training) for module in model.modules()]
     handles = [module.register_forward_hook(hook(name)) for name, module in model.named_modules() if name]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         model.eval()
-        forward(model, torch.zeros(1, 3, *input_size, device=device))
+        forward(model, torch.zeros(1, n_channels, *input_size, device=device))
     finally:
         for handle in handles:
             handle.remove()
