@@ -6,7 +6,8 @@
         ...
 
 A map whose largest value is not above the threshold has an empty mask and is never stored. Beyond `ceiling` bytes the
-maps go to files in `folder`; the counts do not change.
+maps go to files in `folder`; the counts do not change. Each file carries the `key` of its run and its own number, and is read
+back only where they fit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.common.errors import UserError
 from data_prep.common.files import atomic_write
+from dissect.run_files import ARRAY_ERRORS, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,10 @@ Batch = tuple[np.ndarray, dict[int, Maps]]
 class Candidates:
     """An append-only store of `Maps`, a batch of images at a time. Merges by appending the other store's batches."""
 
-    def __init__(self, folder: Path, ceiling: int) -> None:
+    def __init__(self, folder: Path, ceiling: int, key: str = "") -> None:
+        """key: says whose maps these are, such as a hash of what decides them."""
         folder.mkdir(parents=True, exist_ok=True)
+        self.key = key
         self.folder = folder
         self.ceiling = ceiling
         self.in_memory: list[Batch] = []
@@ -94,14 +99,24 @@ class Candidates:
             for field in Maps.__slots__
         }
         arrays |= {f"{n}.batch": images for n, (images, _) in enumerate(self.in_memory)}
+        arrays |= {"key": np.array(self.key), "number": np.array(len(self.files))}
         with atomic_write(path) as file:
             np.savez(file, **arrays)
         self.files.append(path)
         self.in_memory, self.n_bytes, self._prune_at = [], 0, self.ceiling // 8
 
-    def adopt(self, n_files: int) -> None:
-        """Continue with the first `n_files` files that an interrupted store left in the folder."""
-        self.files = [self._file(n) for n in range(n_files)]
+    def hashes(self) -> list[str]:
+        """The sha256 of each file, in their order."""
+        return [sha256_of(path) for path in self.files]
+
+    def adopt(self, hashes: Sequence[str]) -> None:
+        """Continue with the files of these `hashes` that an interrupted store left in the folder. Raises `ValueError` where
+        one is missing or another."""
+        files = [self._file(n) for n in range(len(hashes))]
+        for path, digest in zip(files, hashes, strict=True):
+            if not path.is_file() or sha256_of(path) != digest:
+                raise ValueError(f"{path.name} is missing or not as it was left")
+        self.files = files
 
     def _file(self, n: int) -> Path:
         return self.folder / f"candidates-{n:05d}.npz"
@@ -109,11 +124,27 @@ class Candidates:
     def batches(self, thresholds: Sequence[np.ndarray]) -> Iterator[Batch]:
         """Every batch in the order added, only the maps that pass the final thresholds."""
         files, in_memory = tuple(self.files), tuple(self.in_memory)  # a spill meanwhile must not show maps twice
-        for path in files:
-            for images, batch in _read(path):
+        for number, path in enumerate(files):
+            for images, batch in self._read(path, number):
                 yield images, _passing(batch, thresholds)
         for images, batch in in_memory:
             yield images, _passing(batch, thresholds)
+
+    def _read(self, path: Path, number: int) -> Iterator[Batch]:
+        """One batch at a time, so that reading back needs no more memory than writing did."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if (str(arrays["key"]), int(arrays["number"])) != (self.key, number):
+                    raise ValueError("it is of another run, or another part of this one")
+                keys = [key.split(".") for key in arrays.files if "." in key]
+                for n in sorted({int(key[0]) for key in keys}):
+                    layers = [int(key[1]) for key in keys if key[0] == str(n) and key[-1] == "images"]
+                    batch = {k: Maps(*(arrays[f"{n}.{k}.{field}"] for field in Maps.__slots__)) for k in layers}
+                    yield arrays[f"{n}.batch"], batch
+        except ARRAY_ERRORS as error:
+            raise UserError(
+                f"{path} was changed while the run was at work ({error}): give the same command again, which begins again."
+            ) from error
 
 
 def _passing(batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> dict[int, Maps]:
@@ -122,13 +153,3 @@ def _passing(batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> dict[int, 
 
 def _n_bytes(batch: dict[int, Maps]) -> int:
     return sum(maps.n_bytes for maps in batch.values())
-
-
-def _read(path: Path) -> Iterator[Batch]:
-    """One batch at a time, so that reading back needs no more memory than writing did."""
-    with np.load(path, allow_pickle=False) as arrays:
-        keys = [key.split(".") for key in arrays.files]
-        for n in sorted({int(key[0]) for key in keys}):
-            layers = [int(key[1]) for key in keys if key[0] == str(n) and key[-1] == "images"]
-            batch = {k: Maps(*(arrays[f"{n}.{k}.{field}"] for field in Maps.__slots__)) for k in layers}
-            yield arrays[f"{n}.batch"], batch

@@ -27,7 +27,8 @@ class Collected:
     """One network's layers over a data set of at most `n_images` images.
 
     quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
-    candidates together; past it candidates go to files in `folder`. Raises `UserError` where the tails alone exceed it.
+    candidates together; past it candidates go to files in `folder`, marked with `key`. Raises `UserError` where the tails alone
+    exceed it.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Collected:
         n_strongest: int,
         folder: Path,
         memory_bytes: int,
+        key: str = "",
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
         if needed > 0.75 * memory_bytes:
@@ -51,7 +53,7 @@ class Collected:
         self.n_seen = 0
         self.tails = [UpperTail(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers]
         self.strongest_images = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
-        self.candidates = Candidates(folder, memory_bytes - needed)
+        self.candidates = Candidates(folder, memory_bytes - needed, key)
 
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
@@ -82,19 +84,27 @@ class Collected:
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: arrays, and candidates moved to their files."""
         self.candidates.spill()
-        arrays = {"n_seen": np.array(self.n_seen), "n_files": np.array(len(self.candidates.files))}
+        arrays = {"n_seen": np.array(self.n_seen), "files": np.array(self.candidates.hashes(), dtype=np.str_)}
+        return arrays | self._arrays()
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Continue from what `state` gave; the candidates' files must still lie in the folder. Raises `ValueError` or
+        `KeyError`, and changes nothing, where arrays or files are not those."""
+        for name, mine in self._arrays().items():
+            if (arrays[name].shape, arrays[name].dtype) != (mine.shape, mine.dtype):
+                raise ValueError(f"{name} has another shape")
+        self.candidates.adopt([str(digest) for digest in arrays["files"]])
+        self.n_seen = int(arrays["n_seen"])
+        for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
+            tail.values, tail.count, tail.bound = (arrays[f"{k}.{name}"] for name in ("values", "count", "bound"))
+            strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays: dict[str, np.ndarray] = {}
         for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
             arrays |= {f"{k}.values": tail.values, f"{k}.count": tail.count, f"{k}.bound": tail.bound}
             arrays |= {f"{k}.peak": strongest.peak, f"{k}.image": strongest.image}
         return arrays
-
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Continue from what `state` gave; the candidates' files must still lie in the folder."""
-        self.n_seen = int(arrays["n_seen"])
-        self.candidates.adopt(int(arrays["n_files"]))
-        for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
-            tail.values, tail.count, tail.bound = (arrays[f"{k}.{name}"] for name in ("values", "count", "bound"))
-            strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
 
 
 def _check_finite(layer: Layer, maps: Tensor, images: np.ndarray) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from data_prep.common.devices import usable_device
+from data_prep.common.errors import UserError
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect.clock import Clock
@@ -32,6 +33,7 @@ from dissect.images import ImageReader, LabelCache, check_usable
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
+from dissect.network_source import source_hash
 from dissect.parallel_tally import ParallelTally
 from dissect.receptive_field import receptive_fields
 from dissect.resume import resumable
@@ -84,17 +86,22 @@ def dissect(
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     fold_of = image_folds([image.name for image in data.images], settings.folds)
+    decides = _fingerprint(network, layers, data, settings)
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes,
+        memory_bytes=execution.memory_bytes, key=decides,
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.batch_size, workers=execution.workers,
         on_bad_image=execution.on_bad_image, label_cache=label_cache,
     )  # fmt: skip
-    decides = _fingerprint(network, layers, data, settings)
 
-    with reader, resumable(collected, reader, folder, decides=decides, every=execution.checkpoint_every) as checkpoint:
+    with (
+        reader,
+        resumable(
+            collected, reader, folder, decides=decides, data=data.fingerprint(), every=execution.checkpoint_every
+        ) as checkpoint,
+    ):
         # One pass over the images: the upper tail of every unit, and the maps that can still exceed its threshold.
         with tap_layers(model, modules) as look:
             for numbers, pixels in clock.iterate("read", reader.batches()):
@@ -121,6 +128,7 @@ def dissect(
                 checkpoint()
                 progress("tally", len(tally.images), collected.n_seen)
             total, folds = tally.total(), tally.folds()
+        _check_all_counted(reader, tally.images)
 
     return Dissection(
         layers=layers,
@@ -135,6 +143,16 @@ def dissect(
     )
 
 
+def _check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
+    """Raises `UserError` unless each image that was read is counted, once: the maps come back from files of the folder."""
+    read = sorted(set(range(reader.n_read)) - {number for number, _ in reader.skipped})
+    if sorted(counted) != read:
+        raise UserError(
+            f"{len(counted)} images were counted and {len(read)} were read, so the files of the run were changed while it was at "
+            f"work: delete its folder, and run again."
+        )
+
+
 def _channels_last(model: torch.nn.Module) -> torch.nn.Module:
     """The memory layout in which a CPU convolves fastest, where the network's weights allow it."""
     with contextlib.suppress(RuntimeError):  # weights of five dimensions know no such layout
@@ -143,10 +161,12 @@ def _channels_last(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def _fingerprint(network: Network, layers: Sequence[Layer], data: LabelledImages, settings: Settings) -> str:
-    """A hash of all that decides the result."""
+    """A hash of all that decides the result but the images, which `resume` looks at one by one."""
     images = [image.name for image in data.images]
     prepared = (network.input_size, network.mean, network.std)
-    decides = (network.weights_hash(), prepared, list(layers), data.fingerprint(), images, settings)
+    code = source_hash(network.spec, network.model)
+    labels = (tuple(data.categories), list(data.concepts))
+    decides = (network.weights_hash(), code, prepared, list(layers), labels, images, settings)
     return hashlib.sha256(repr(decides).encode()).hexdigest()
 
 

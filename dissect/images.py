@@ -10,6 +10,8 @@ An image counts only if it and its label maps can be used: both are read, and ch
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,14 +26,16 @@ from data_prep.common.errors import UserError
 from data_prep.formats import BadImageError, ImageLabels, LabelledImages
 
 LABEL_CACHE_BYTES = 256 * 2**20
+DIGEST_BYTES = 16
 
 
 class ImageReader:
     """Batches of images in data-set order. What is read does not depend on `workers` or `batch_size`.
 
-    size: (H, W) that images are resized to. workers: reading threads. n_read: images read or skipped so far; set it to
-    begin elsewhere. on_bad_image: `skip` leaves an unusable image out and lists it in `skipped`, `fail` raises its
-    `BadImageError`. label_cache: of an earlier reader of the same set, whose labels need not be read again.
+    size: (H, W) that images are resized to. workers: reading threads. on_bad_image: `skip` leaves an unusable image out and
+    lists it in `skipped`, `fail` raises its `BadImageError`. label_cache: of an earlier reader of the same set, whose labels
+    need not be read again. n_read: images read or skipped so far, of the batches handed out; set it to begin elsewhere.
+    digests: (n_images, 16) uint8, a hash of the pixels and labels read of each image, 0 where it was skipped or not read.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class ImageReader:
         self.label_cache = label_cache if label_cache is not None else LabelCache(data)
         self.skipped: list[tuple[int, str]] = []
         self.n_read = 0
+        self.digests = np.zeros((len(data.images), DIGEST_BYTES), np.uint8)
         self._threads = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="read")
         self._ahead = 2 * batch_size + max(workers, 1)
 
@@ -66,7 +71,7 @@ class ImageReader:
             while waiting and len(reading) < self._ahead:
                 number = waiting.popleft()
                 reading.append((number, self._threads.submit(self._read, number)))
-            numbers, pixels = [], []
+            numbers, pixels, n_read, skipped = [], [], self.n_read, []
             for _ in range(min(self.batch_size, len(reading))):
                 number, future = reading.popleft()
                 try:
@@ -74,15 +79,39 @@ class ImageReader:
                     numbers.append(number)
                 except BadImageError as error:
                     if self.on_bad_image == "fail":
-                        raise
-                    self.skipped.append((number, str(error)))
-                self.n_read += 1
+                        raise BadImageError(f"{str(error).rstrip('.')}, or set `on_bad_image` to skip.") from error
+                    skipped.append((number, str(error)))
+                n_read += 1
+            # Only now, so that what an error in this batch leaves behind is the state before it.
+            self.n_read = n_read
+            self.skipped += skipped
             if numbers:
                 yield np.array(numbers), np.stack(pixels)
 
+    def reads_the_same(self, digests: np.ndarray) -> bool:
+        """Whether the first images still give what `digests` (n, 16) say; reads them."""
+        for start in range(0, len(digests), self._ahead):
+            numbers = range(start, min(start + self._ahead, len(digests)))
+            for result in [self._threads.submit(self._read, number) for number in numbers]:
+                with contextlib.suppress(BadImageError):
+                    result.result()
+            if not np.array_equal(self.digests[numbers], digests[numbers]):
+                return False
+        return True
+
     def _read(self, number: int) -> np.ndarray:
-        self.label_cache.read(number)
-        return read_image(self.data.images[number].path, self.size)
+        of_labels = self.label_cache.read(number)
+        pixels = read_image(self.data.images[number].path, self.size)
+        self.digests[number] = np.frombuffer(_digest(pixels, of_labels), np.uint8)
+        return pixels
+
+
+def _digest(*arrays: np.ndarray) -> bytes:
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 class LabelCache:
@@ -93,18 +122,22 @@ class LabelCache:
 
     def __init__(self, data: LabelledImages, ceiling: int = LABEL_CACHE_BYTES) -> None:
         self.data = data
+        self._digests: dict[int, np.ndarray] = {}
         self._packed: dict[int, tuple[bytes, tuple[int, ...], np.ndarray, np.ndarray]] = {}
         self._room = ceiling
 
-    def read(self, number: int) -> None:
-        """Read and check the labels of one image. Raises `BadImageError`."""
+    def read(self, number: int) -> np.ndarray:
+        """Read and check the labels of one image; a hash of them. Raises `BadImageError`."""
         if number in self._packed:
-            return
+            return self._digests[number]
         labels = self.data.read_labels(number)
+        digest = np.frombuffer(_digest(labels.planes, labels.plane_category, labels.whole_image), np.uint8)
         packed = zlib.compress(labels.planes.astype(np.int32).tobytes(), 1)
         if self._room > len(packed):
             self._room -= len(packed)
+            self._digests[number] = digest
             self._packed[number] = (packed, labels.planes.shape, labels.plane_category, labels.whole_image)
+        return digest
 
     def __getitem__(self, number: int) -> ImageLabels:
         if number not in self._packed:
@@ -127,11 +160,11 @@ def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             return np.asarray(image)
     except FileNotFoundError:
-        raise BadImageError(f"{path} is missing: restore it, or set `on_bad_image` to skip.") from None
+        raise BadImageError(f"{path} is missing: restore it.") from None
     except BadImageError:
         raise
     except Exception as error:  # Pillow's readers raise a dozen kinds of error for a damaged file
-        raise BadImageError(f"{path} cannot be read ({error}): restore it, or set `on_bad_image` to skip.") from error
+        raise BadImageError(f"{path} cannot be read ({error}): restore it.") from error
 
 
 def check_usable(n_usable: int, skipped: Sequence[tuple[int, str]]) -> None:

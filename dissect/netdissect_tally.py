@@ -13,17 +13,26 @@ from pathlib import Path
 
 import pandas as pd
 
+from data_prep.common.files import slug
 from dissect.run_store import Run, RunFolderError, write_table
 
 
 def export_tally(run: Run, out: Path) -> list[Path]:
-    """Write one tally.csv for each layer of each network; returns their paths."""
-    paths = []
+    """Write one tally.csv for each layer of each network; returns their paths.
+
+    A layer's folder is called after it, with `_` for what is neither letter, digit, `.` nor `_`, so that it lies in `out`
+    whatever the module is called; where two would be called the same, the later one gets a number.
+    """
+    paths: list[Path] = []
     keys = ["network", "layer", "operator"]
     by_category = dict(list(run.unit_category.groupby(keys, sort=False)))
     for _, units in run.units.groupby(keys, sort=False):
         network, layer, operator = units[keys].iloc[0]
-        path = out / network / f"{layer}-{operator}" / "tally.csv"
+        folder = f"{slug(layer)}-{slug(operator)}"
+        path = out / network / folder / "tally.csv"
+        while path in paths:
+            folder = f"{folder}-{len(paths)}"
+            path = out / network / folder / "tally.csv"
         write_table(path, tally_table(units, by_category[network, layer, operator]))
         paths.append(path)
     return paths

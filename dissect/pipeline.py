@@ -22,15 +22,21 @@ import numpy as np
 from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_json
+from data_prep.common.locks import locked
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect import unit_tables as tables
-from dissect.claim import claim
+from dissect.claim import claim, is_finished
 from dissect.engine import Dissection, dissect
+from dissect.facts import PREPROCESSING
 from dissect.images import LabelCache
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
-from dissect.run_store import FORMAT_VERSION, Run, open_run, write_arrays
+from dissect.network_source import source_hash
+from dissect.run_files import read_arrays, record_of, write_arrays
+from dissect.run_info import FORMAT_VERSION, is_file_name, seal
+from dissect.run_schema import is_below
+from dissect.run_store import Run, open_run
 from dissect.settings import LAYERS, Execution, Settings
 
 
@@ -65,31 +71,54 @@ def run(
         for network in networks
     ]
     info = _describe(networks, chosen, data, settings) | {"execution": asdict(execution)} | dict(recorded or {})
-    if claim(out, info, overwrite=overwrite):
+    if is_finished(out, info, overwrite=overwrite):
         return open_run(out)
+    with locked(out, "a run"):
+        files = claim(out, info, overwrite=overwrite)
+        if files is not None:
+            _dissect_all(
+                out, info, files=files, networks=networks, layers=chosen, data=data, settings=settings, execution=execution,
+                progress=progress,
+            )  # fmt: skip
+    return open_run(out)
 
+
+def _dissect_all(
+    out: Path,
+    info: dict[str, Any],
+    *,
+    files: dict[str, Any],
+    networks: Sequence[Network],
+    layers: Sequence[Sequence[Layer]],
+    data: LabelledImages,
+    settings: Settings,
+    execution: Execution,
+    progress: Progress,
+) -> None:
+    """Dissect each network whose `files` are not there yet, and write what the folder holds; DONE comes last."""
     cache = LabelCache(data)
     partial = out / "partial"
     timings: dict[str, dict[str, float]] = {}
-    for network, its_layers in zip(networks, chosen, strict=True):
-        if not tables.is_stored(out, network.name):
+    for network, its_layers in zip(networks, layers, strict=True):
+        its_files = [f"{kind}/{network.name}.npz" for kind in ("strongest", "counts")]
+        if not all(name in files for name in its_files):
             result = dissect(
                 network, its_layers, data, folder=partial / network.name, settings=settings, execution=execution,
                 progress=_named(progress, network.name if len(networks) > 1 else ""), label_cache=cache,
             )  # fmt: skip
             timings[network.name] = {stage: round(seconds, 3) for stage, seconds in result.seconds.items()}
             _store(out, network.name, result, data)
+            files |= {name: record_of(out / name) for name in its_files}
+            write_json(out / "run.json", info | {"files": files})
             shutil.rmtree(partial / network.name, ignore_errors=True)
 
-    stored = [tables.read_stored(out, network.name) for network in networks]
-    tables.write_tables(out, networks=networks, layers=chosen, stored=stored, data=data, settings=settings)
+    stored = [read_arrays(out / "counts" / f"{network.name}.npz") for network in networks]
+    tables.write_tables(out, networks=networks, layers=layers, stored=stored, data=data, settings=settings)
     used = stored[0]["images"]
     skipped = [dict(zip(("name", "reason"), pair, strict=True)) for pair in stored[0]["skipped"].tolist()]
     info["data"] |= {"n_used": len(used), "n_skipped": len(skipped), "skipped": skipped}
-    write_json(out / "run.json", info | {"timings": timings})
     shutil.rmtree(partial, ignore_errors=True)
-    (out / "DONE").touch()
-    return open_run(out)
+    seal(out, info | {"timings": timings})
 
 
 def _check_wishes(networks: Sequence[Network], data: LabelledImages, settings: Settings) -> None:
@@ -105,6 +134,23 @@ def _check_wishes(networks: Sequence[Network], data: LabelledImages, settings: S
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(f"Two networks are called {twice[0]!r}; give each its own name (`name`).")
+    for name in names:
+        if not is_file_name(name):
+            raise UserError(
+                f"The network name {name!r} must be made of letters, digits, '.', '_' and '-', the first a letter or a digit: "
+                f"it names files."
+            )
+    alike = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
+    if alike:
+        raise UserError(
+            f"The networks {' and '.join(alike)} would share their files where upper and lower case are one: give them other "
+            f"names (`name`)."
+        )
+    outside = [image.name for image in data.images if not is_below(image.name)]
+    if outside:
+        raise UserError(
+            f"The image {outside[0]!r} does not lie below the folder of the images, {data.image_root}: move it there."
+        )
     # Settings record the part of the data that is used; whoever opens the data takes that part.
     others = sorted({str(image.split) for image in data.images} - {settings.split})
     if settings.split is not None and others:
@@ -133,9 +179,10 @@ def _describe(
             "fingerprint": data.fingerprint(),
             "n_images": len(data.images),
             "categories": list(data.categories),
+            "splits": sorted({str(image.split) for image in data.images}),
         },
         "networks": [_describe_network(*pair) for pair in zip(networks, layers, strict=True)],
-        "notes": [*_rotation_note(settings), *(network.note for network in networks if network.note)],
+        "notes": [*_rotation_note(settings), *(note for network in networks for note in network.notes)],
         "versions": _versions(),
     }
 
@@ -158,11 +205,15 @@ def _describe_network(network: Network, layers: Sequence[Layer]) -> dict[str, An
         "trained": network.trained,
         "weights": Path(network.weights).name if network.weights else None,
         "weights_hash": network.weights_hash(),
+        "source_hash": source_hash(network.spec, network.model),
         "seed": network.seed,
         "n_parameters": sum(p.numel() for p in network.model.parameters()),
         "input_size": list(network.input_size),
         "mean": list(network.mean),
         "std": list(network.std),
+        **{f"{what}_from": network.source(what) for what in PREPROCESSING},
+        "channels": network.channels,
+        "resize": network.resize,
         "layers": [
             {
                 "layer": layer.label,

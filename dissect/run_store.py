@@ -8,7 +8,8 @@
 
 A finished folder holds
 
-    run.json             settings as resolved, versions, hashes, seed, timings, notes for the reader
+    run.json             settings as resolved, versions, hashes, seed, timings, notes for the reader; `files` has the size,
+                         sha256 and, of tables, the number of rows of each file below, by which `open_run` knows them again
     units.csv            one row for each unit: UNIT_COLUMNS; `unit` counts from 0
     concepts.csv         one row for each concept: CONCEPT_COLUMNS
     unit_category.csv    one row for each (unit, category): the best concept of that category, with its integer counts
@@ -40,9 +41,6 @@ and with folds, for the images of each fold alone:
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,30 +50,23 @@ import numpy as np
 import pandas as pd
 
 from data_prep.common.errors import UserError, choose
-from data_prep.common.files import atomic_write
+from dissect import run_schema as schema
+from dissect.run_files import RunFolderError, read_arrays, read_info, verify, write_arrays, write_table
+from dissect.run_info import FORMAT_VERSION, check_info, files_of, seal
+from dissect.run_schema import FOLD
 from dissect.scores import Counts, category_numbers, intersection_over_union, union_area
 
-FORMAT_VERSION = 1
+__all__ = [
+    "CONCEPT_COLUMNS", "FOLD", "FORMAT_VERSION", "IMAGE_COLUMNS", "REPLICATE_COLUMNS", "UNIT_CATEGORY_COLUMNS",
+    "UNIT_COLUMNS", "Run", "RunFolderError", "StrongestMasks", "Unit", "files_of", "open_run", "read_arrays", "read_info",
+    "seal", "write_arrays", "write_table",
+]  # fmt: skip
 
-FOLD = "fold_"
-"""Before the name of an array of counts whose first axis is the fold."""
-
-UNIT_COLUMNS = (
-    "network", "domain", "layer", "operator", "module", "unit",
-    "threshold", "category", "label", "iou", "detector",
-    "dead", "intersection_area", "union_area", "max_activation",
-)  # fmt: skip
-CONCEPT_COLUMNS = ("concept", "number", "category", "label", "n_images", "concept_area")
-IMAGE_COLUMNS = ("image", "name", "split")
-REPLICATE_COLUMNS = ("network", "layer", "operator", "unit", "left_out", "category", "label", "iou", "detector")
-UNIT_CATEGORY_COLUMNS = (
-    "network", "domain", "layer", "operator", "unit", "category", "label", "iou",
-    "intersection_area", "mask_area", "concept_area",
-)  # fmt: skip
-
-
-class RunFolderError(UserError):
-    """The folder is not what the caller takes it for: unfinished, damaged, or made with other settings."""
+UNIT_COLUMNS = tuple(schema.UNITS)
+CONCEPT_COLUMNS = tuple(schema.CONCEPTS)
+IMAGE_COLUMNS = tuple(schema.IMAGES)
+REPLICATE_COLUMNS = tuple(schema.REPLICATES)
+UNIT_CATEGORY_COLUMNS = tuple(schema.UNIT_CATEGORY)
 
 
 @dataclass(frozen=True)
@@ -126,29 +117,41 @@ class Run:
     @cached_property
     def units(self) -> pd.DataFrame:
         """One row for each unit of every network: UNIT_COLUMNS."""
-        return _read_table(self.path / "units.csv", {"layer": str, "category": str, "label": str})
+        table = self._labelled("units.csv", schema.UNITS)
+        schema.check_units(self.path / "units.csv", table, self.networks)
+        return table
 
     @cached_property
     def concepts(self) -> pd.DataFrame:
         """One row for each concept: CONCEPT_COLUMNS."""
-        return _read_table(self.path / "concepts.csv", {"category": str, "label": str})
+        path = self.path / "concepts.csv"
+        table = schema.checked_table(path, schema.CONCEPTS)
+        schema.check_numbered(path, table, "concept")
+        schema.check_among(path, table, "category", self._categories)
+        return table
 
     @cached_property
     def unit_category(self) -> pd.DataFrame:
         """One row for each (unit, category), the best concept of that category: UNIT_CATEGORY_COLUMNS."""
-        return _read_table(self.path / "unit_category.csv", {"layer": str, "category": str, "label": str})
+        table = self._labelled("unit_category.csv", schema.UNIT_CATEGORY)
+        schema.check_units(self.path / "unit_category.csv", table, self.networks, len(self._categories))
+        return table
 
     @cached_property
     def replicates(self) -> pd.DataFrame | None:
         """What each unit detects without each fold (`left_out`); None for a run without folds."""
-        path = self.path / "replicates.csv"
-        dtype = {"network": str, "layer": str, "operator": str, "category": str, "label": str}
-        return _read_table(path, dtype) if path.exists() else None
+        if self._n_folds == 1:
+            return None
+        table = self._labelled("replicates.csv", schema.REPLICATES)
+        schema.check_units(self.path / "replicates.csv", table, self.networks, self._n_folds)
+        return table
 
     @cached_property
     def images(self) -> pd.DataFrame:
         """One row for each image used: IMAGE_COLUMNS."""
-        return _read_table(self.path / "images.csv", {"name": str, "split": str})
+        table = schema.checked_table(self.path / "images.csv", schema.IMAGES)
+        schema.check_numbered(self.path / "images.csv", table, "image")
+        return table
 
     @property
     def networks(self) -> list[dict[str, Any]]:
@@ -162,11 +165,20 @@ class Run:
 
     def counts(self, network: str) -> dict[str, np.ndarray]:
         """The arrays of counts/NETWORK.npz, as the module describes them. Raises `UserError` for an unknown network."""
-        return read_arrays(self.path / "counts" / f"{self._known(network)}.npz")
+        path = self.path / "counts" / f"{self._known(network)}.npz"
+        arrays = read_arrays(path)
+        schema.check_counts(
+            path, arrays, n_units=self._n_units(network), n_concepts=len(self.concepts), n_categories=len(self._categories),
+            n_folds=self._n_folds,
+        )  # fmt: skip
+        return arrays
 
     def strongest_masks(self, network: str) -> StrongestMasks:
         """The strongest images of every unit of one network, with their masks. Raises `UserError` for an unknown network."""
-        return StrongestMasks(**read_arrays(self.path / "strongest" / f"{self._known(network)}.npz"))
+        path = self.path / "strongest" / f"{self._known(network)}.npz"
+        arrays = read_arrays(path)
+        schema.check_strongest(path, arrays, n_units=self._n_units(network), n_images=len(self.images))
+        return StrongestMasks(**arrays)
 
     def iou(self, network: str | None = None) -> pd.DataFrame:
         """IoU of every unit with every concept: `run.iou().loc[("imagenet12", "18", "depthwise", 5), ("object", "cat")]`.
@@ -220,7 +232,25 @@ class Run:
     @cached_property
     def _concept_category(self) -> np.ndarray:
         """(C,) the category of each concept, by its place in run.json."""
-        return category_numbers(list(self.concepts["category"]), self.info["data"]["categories"])
+        return category_numbers(list(self.concepts["category"]), self._categories)
+
+    @property
+    def _categories(self) -> list[str]:
+        return self.info["data"]["categories"]
+
+    @property
+    def _n_folds(self) -> int:
+        return self.info["settings"].get("folds", 1)
+
+    def _n_units(self, network: str) -> int:
+        (entry,) = (each for each in self.networks if each["name"] == network)
+        return sum(layer["n_units"] for layer in entry["layers"])
+
+    def _labelled(self, name: str, columns: schema.Columns) -> pd.DataFrame:
+        """A table whose rows carry a concept of concepts.csv, or none."""
+        table = schema.checked_table(self.path / name, columns)
+        schema.check_concepts(self.path / name, table, self.concepts)
+        return table
 
     def _known(self, network: str) -> str:
         choose("network", network, self._network_names)
@@ -246,7 +276,8 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a finished run folder. Raises `RunFolderError` where there is none, or where it was never finished."""
+    """Open a finished run folder. Raises `RunFolderError` where there is none, where it was never finished, and where one of
+    its files is not as the run left it."""
     path = Path(path)
     if not (path / "run.json").is_file():
         raise RunFolderError(
@@ -257,51 +288,6 @@ def open_run(path: str | Path) -> Run:
             f"{path} is not finished: it has no DONE file. Run the command that made it again to finish it."
         )
     info = read_info(path)
-    if info.get("format") != FORMAT_VERSION:
-        raise RunFolderError(
-            f"{path} has run-folder format {info.get('format')!r}; this version reads {FORMAT_VERSION}: run it again."
-        )
+    check_info(path, info)
+    verify(path, info["files"])
     return Run(path, info)
-
-
-def read_info(path: Path) -> dict[str, Any]:
-    """`run.json` of a folder, finished or not."""
-    try:
-        info = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(info, dict):
-            raise ValueError(f"it holds a {type(info).__name__}")
-        return info
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path / 'run.json'} cannot be read ({error}): delete the folder and run again."
-        ) from error
-
-
-def _read_table(path: Path, dtype: Mapping[str, type]) -> pd.DataFrame:
-    """A label may be called `NA` or `null`: only an empty field means that there is none."""
-    numbers = ("threshold", "iou", "max_activation")
-    try:
-        return pd.read_csv(path, dtype=dtype, keep_default_na=False, na_values={column: [""] for column in numbers})
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}): delete its folder and run again.") from error
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file of a run folder. Raises `RunFolderError` where it is damaged or missing."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunFolderError(f"{path} cannot be read ({error}): delete its folder and run again.") from error
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Compressed NPZ; same arrays, same bytes."""
-    with atomic_write(path) as file:
-        np.savez_compressed(file, **arrays)
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """CSV that pandas reads back to the same floats (shortest exact form) and a spreadsheet opens."""
-    with atomic_write(path, "w") as file:
-        table.to_csv(file, index=False, lineterminator="\n")

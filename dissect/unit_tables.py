@@ -27,7 +27,6 @@ from dissect.run_store import (
     REPLICATE_COLUMNS,
     UNIT_CATEGORY_COLUMNS,
     UNIT_COLUMNS,
-    read_arrays,
     write_table,
 )
 from dissect.scores import (
@@ -56,14 +55,6 @@ def counts_arrays(result: Dissection, skipped: Sequence[Sequence[str]]) -> dict[
         "images": result.images,
         "skipped": np.array(skipped, dtype=np.str_).reshape(-1, 2),
     }
-
-
-def is_stored(out: Path, network: str) -> bool:
-    return (out / "counts" / f"{network}.npz").exists()
-
-
-def read_stored(out: Path, network: str) -> Stored:
-    return read_arrays(out / "counts" / f"{network}.npz")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,10 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     Raises `LockedError`, naming the owner, where somebody else has it; nobody waits. It is not reentrant. A file system that
     knows no locks leaves the owner's word: a process that still lives on this machine, or one of another machine, has it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # as every other use of a file as a folder says it
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
     handle = _taken(folder, what)
     _held.add(handle)
     try:

@@ -109,7 +109,7 @@ def test_more_than_eight_bits_are_refused(tmp_path: Path, kind: type, mode: str)
 
 def test_files_that_are_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    assert refusal(path) == f"{path} is missing: restore it, or set `on_bad_image` to skip."
+    assert refusal(path) == f"{path} is missing: restore it."
     noise = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     whole = path.read_bytes()
@@ -119,7 +119,7 @@ def test_files_that_are_no_image(tmp_path: Path) -> None:
         path.write_bytes(content)
         sentence = refusal(path)
         assert sentence.startswith(f"{path} cannot be read (")
-        assert sentence.endswith("): restore it, or set `on_bad_image` to skip.")
+        assert sentence.endswith("): restore it.")
     assert refusal(tmp_path).startswith(f"{tmp_path} cannot be read (")
 
 

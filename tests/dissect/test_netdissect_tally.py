@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dissect.netdissect_tally import export_tally, read_tally
-from dissect.run_store import UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, Run, RunFolderError
+from dissect.run_store import CONCEPT_COLUMNS, UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, Run, RunFolderError
 
 UNITS = f"""{",".join(UNIT_COLUMNS)}
 a,x,18,depthwise,m.d,0,0.5,object,"cat, tabby",0.25,True,False,5,20,1.5
@@ -27,6 +27,11 @@ a,x,18,pointwise,0,object,,0.0,0,3,0
 b,y,2,conv,0,color,,0.0,0,6,0
 b,y,2,conv,0,object,null,0.0625,1,5,12
 """
+CONCEPTS = f"""{",".join(CONCEPT_COLUMNS)}
+0,1,color,NA,3,7
+1,2,object,"cat, tabby",3,12
+2,3,object,null,3,12
+"""
 COLUMNS = ["unit", "category", "label", "score"] + [
     f"{category}-{name}"
     for category in ("color", "object")
@@ -34,11 +39,43 @@ COLUMNS = ["unit", "category", "label", "score"] + [
 ]
 
 
+def layer(name: str, operator: str, n_units: int) -> dict[str, object]:
+    return {"layer": name, "operator": operator, "n_units": n_units}
+
+
+def run_of(folder: Path, units: str = UNITS, unit_category: str = UNIT_CATEGORY, first: str = "18") -> Run:
+    (folder / "units.csv").write_text(units)
+    (folder / "unit_category.csv").write_text(unit_category)
+    (folder / "concepts.csv").write_text(CONCEPTS)
+    networks = [
+        {"name": "a", "layers": [layer(first, "depthwise", 2), layer("18", "pointwise", 1)]},
+        {"name": "b", "layers": [layer("2", "conv", 1)]},
+    ]
+    return Run(folder, {"networks": networks, "data": {"categories": ["color", "object"]}, "settings": {}})
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    (tmp_path / "units.csv").write_text(UNITS)
-    (tmp_path / "unit_category.csv").write_text(UNIT_CATEGORY)
-    return Run(tmp_path, {})
+    return run_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "lies_in"),
+    [
+        ("../../evil", ".._.._evil-depthwise"),
+        ("/etc", "_etc-depthwise"),
+        ("..", "..-depthwise"),
+        ("a/b", "a_b-depthwise"),
+    ],
+)
+def test_a_layer_s_name_never_leads_out_of_the_folder(tmp_path: Path, name: str, lies_in: str) -> None:
+    (tmp_path / "run").mkdir()
+    texts = (text.replace("18,depthwise", f"{name},depthwise") for text in (UNITS, UNIT_CATEGORY))
+    before = set(tmp_path.parent.rglob("*"))
+    paths = export_tally(run_of(tmp_path / "run", *texts, first=name), tmp_path / "out")
+    assert paths[0] == tmp_path / "out/a" / lies_in / "tally.csv"
+    new = {path for path in set(tmp_path.parent.rglob("*")) - before if path.name == "tally.csv"}
+    assert new == {path.resolve() for path in paths}
 
 
 def test_one_file_a_layer_of_each_network(run: Run, tmp_path: Path) -> None:

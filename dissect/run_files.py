@@ -1,0 +1,141 @@
+"""The files of a run folder: how each is written, hashed, and read back with what is wrong told by file, row and field. No torch.
+
+    write_table(out / "units.csv", table)
+    write_arrays(out / "counts" / "net.npz", arrays)
+    record_of(out / "units.csv")                         # its size, hash and number of rows, for run.json
+    verify(out, info["files"])                           # raises `RunFolderError` where one was changed since
+
+What a table or an array must hold stands in `run_schema`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_prep.common.errors import UserError
+from data_prep.common.files import atomic_write, file_hash
+
+REMEDY = "restore it, or dissect again with `overwrite`"
+
+ARRAY_ERRORS = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise for an NPZ file that is damaged, encrypted, or none at all."""
+
+
+class RunFolderError(UserError):
+    """The folder is not what the caller takes it for: unfinished, damaged, or made with other settings."""
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """`run.json` of a folder, finished or not."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no number that JSON knows")
+
+    try:
+        text = (path / "run.json").read_text(encoding="utf-8")
+        info = json.loads(text, parse_constant=refuse)
+        if not isinstance(info, dict):
+            raise ValueError(f"it holds a {type(info).__name__}")
+        return info
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(
+            f"{path / 'run.json'} cannot be read ({error}): delete the folder and run again."
+        ) from error
+
+
+def read_rows(path: Path, columns: Iterable[str]) -> list[list[str]]:
+    """The rows of a CSV file below its header, which must be `columns`; all of them text.
+
+    Raises `RunFolderError`; row 1 of its sentences is the header, as in a spreadsheet.
+    """
+    columns = list(columns)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, strict=True)
+    except (OSError, ValueError, csv.Error) as error:
+        why = "it is empty" if isinstance(error, ValueError) and "unpack" in str(error) else error
+        raise RunFolderError(f"{path} cannot be read ({why}): {REMEDY}.") from error
+    if header != columns:
+        wrong = [name for name in columns if name not in header]
+        what = f"has no column {wrong[0]!r}" if wrong else f"has the columns {', '.join(header)}"
+        raise RunFolderError(f"{path} {what}; its columns must be {', '.join(columns)}: {REMEDY}.")
+    for n, row in enumerate(rows, 2):
+        if len(row) != len(columns):
+            raise RunFolderError(f"{path}, row {n} has {len(row)} fields, not {len(columns)}: {REMEDY}.")
+    return rows
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file of a run folder. Raises `RunFolderError` where it is damaged or missing."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (*ARRAY_ERRORS, TypeError, AttributeError) as error:  # np.load of a bare array is no context manager
+        raise RunFolderError(f"{path} cannot be read ({error}): {REMEDY}.") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Compressed NPZ; same arrays, same bytes."""
+    with atomic_write(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """CSV that is read back to the same floats (shortest exact form) and a spreadsheet opens."""
+    with atomic_write(path, "w") as file:
+        table.to_csv(file, index=False, lineterminator="\n")
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content, computed once for each state of the file (size, time of change) in this process."""
+    stat = path.stat()
+    key = (str(path.absolute()), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if key not in _hashes:
+        _hashes[key] = file_hash(path)
+    return _hashes[key]
+
+
+_hashes: dict[tuple[str, int, int, int, int], str] = {}
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What run.json keeps of a file: its size, its hash and, of a table, the number of its rows."""
+    record: dict[str, Any] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    return {"rows": _n_rows(path), **record} if path.suffix == ".csv" else record
+
+
+def is_as_recorded(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether the file is there, and the one that the record was made of."""
+    return path.is_file() and path.stat().st_size == record["bytes"] and sha256_of(path) == record["sha256"]
+
+
+def verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises `RunFolderError` at the first file that is missing or no longer what the run wrote."""
+    for name, record in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise RunFolderError(f"{path} is missing: {REMEDY}.")
+        if not is_as_recorded(path, record):
+            rows = _n_rows(path) if "rows" in record else None
+            counted = (
+                f"it has {rows} rows, not {record['rows']}" if rows != record.get("rows") else "its hash is another"
+            )
+            raise RunFolderError(f"{path} was changed since the run wrote it ({counted}): {REMEDY}.")
+
+
+def _n_rows(path: Path) -> int | None:
+    """Rows below the header; None where it is no CSV any more."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return max(sum(1 for _ in csv.reader(file)) - 1, 0)
+    except (OSError, ValueError, csv.Error):
+        return None

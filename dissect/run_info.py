@@ -1,0 +1,168 @@
+"""What run.json of a finished run must hold, checked where it is opened. No torch.
+
+check_info(path, info)                    # raises `RunFolderError`, naming the field
+files_of(info)                            # the files that belong to the run
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_prep.common.files import write_json
+from dissect.run_files import REMEDY, RunFolderError, record_of
+from dissect.run_schema import is_below, short
+
+FORMAT_VERSION = 2
+
+
+def is_file_name(name: object) -> bool:
+    """Whether a network may have this name, which names files of the run folder.
+
+    >>> [is_file_name(name) for name in ("imagenet12", "010", "../up", "", ".hidden")]
+    [True, True, False, False, False]
+    """
+    return isinstance(name, str) and len(name) <= 128 and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name))
+
+
+_OPTIONAL = "?"
+"""At the end of the name of a field that need not be there."""
+
+
+def _text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode()) | True
+    except UnicodeEncodeError:  # half a surrogate pair, which no file can hold
+        return False
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _share(value: Any) -> bool:
+    return _number(value) and 0 <= value <= 1
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _anything(_value: Any) -> bool:
+    return True
+
+
+_SAYS: dict[Any, str] = {
+    _text: "text", _number: "a number", _int: "a whole number, 0 or more", _share: "a number in 0..1", _flag: "true or false",
+    is_file_name: "a name of letters, digits, '.', '_' and '-'",
+}  # fmt: skip
+
+_RECORD = {"bytes": _int, "sha256": _text, "rows?": _int}
+
+_INFO: dict[str, Any] = {
+    "name": _text,
+    "created": _text,
+    "command": _text,
+    "settings": {
+        "iou_cut": _share, "quantile?": _share, "tap?": _text, "upsample?": _text, "union?": _text,
+        "split?": _or_none(_text), "categories?": _or_none(lambda value: isinstance(value, list) and all(map(_text, value))),
+        "strongest?": _int, "folds?": _int, "rotate?": _or_none(_int),
+    },
+    "data": {
+        "name": _text, "images": _text, "fingerprint": _text, "n_images": _int, "categories": [_text], "n_used?": _int,
+        "n_skipped?": _int, "skipped?": [{"name": _text, "reason": _text}],
+    },
+    "networks": [
+        {
+            "name": is_file_name, "domain": _text, "model": _text, "trained": _or_none(_flag), "weights": _or_none(_text),
+            "weights_hash": _text, "seed?": _or_none(_int), "n_parameters": _int, "input_size": [_int], "mean": [_number],
+            "std": [_number],
+            "layers": [{"layer": _text, "operator": _text, "module": _text, "n_units": _int, "map": [_int]}],
+        }
+    ],
+    "notes": [_text],
+    "versions": {"*": _text},
+    "execution": {"*": _anything},
+    "timings": {"*": {"*": _number}},
+    "files": {"*": _RECORD},
+}  # fmt: skip
+
+
+def check_info(path: Path, info: Mapping[str, Any]) -> None:
+    """Raises `RunFolderError` unless `info` is what run.json of a finished run must hold; further fields may stand beside.
+
+    path: the run folder.
+    """
+    if info.get("format") != FORMAT_VERSION:
+        raise RunFolderError(
+            f"{path} has run-folder format {info.get('format')!r}; this version reads {FORMAT_VERSION}: dissect "
+            f"again with `overwrite`."
+        )
+    _check(path / "run.json", "", info, _INFO)
+    names = [network["name"] for network in info["networks"]]
+    twice = [name for name in names if names.count(name) > 1]
+    if not names or twice:
+        what = f"names two networks {twice[0]!r}" if twice else "names no network"
+        raise RunFolderError(f"{path / 'run.json'} {what}: {REMEDY}.")
+    for name in info["files"]:
+        if not is_below(name):
+            raise RunFolderError(f"{path / 'run.json'}: files has {short(name)}, outside the folder: {REMEDY}.")
+    missing = [name for name in files_of(info) if name not in info["files"]]
+    if missing:
+        raise RunFolderError(f"{path / 'run.json'}: files has no {missing[0]!r}: {REMEDY}.")
+
+
+def seal(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write run.json with what is known of the run's files, then DONE: from now on the folder is a result."""
+    write_json(folder / "run.json", {**info, "files": {name: record_of(folder / name) for name in files_of(info)}})
+    (folder / "DONE").touch()
+
+
+def is_record(value: Any) -> bool:
+    """Whether this is what run.json keeps of a file."""
+    return isinstance(value, dict) and _int(value.get("bytes")) and _text(value.get("sha256"))
+
+
+def files_of(info: Mapping[str, Any]) -> list[str]:
+    """The files of a finished run beside run.json, as its settings and networks have it."""
+    tables = ["units.csv", "unit_category.csv", "concepts.csv", "images.csv"]
+    tables += ["replicates.csv"] if info["settings"].get("folds", 1) > 1 else []
+    return tables + [
+        f"{kind}/{network['name']}.npz" for network in info["networks"] for kind in ("counts", "strongest")
+    ]
+
+
+def _check(path: Path, field: str, value: Any, wanted: Any) -> None:
+    if isinstance(wanted, dict):
+        if not isinstance(value, dict):
+            raise _wrong(path, field, value, "an object of fields")
+        for name, inner in wanted.items():
+            key = name.removesuffix(_OPTIONAL)
+            if name == "*":
+                for each, it in value.items():
+                    _check(path, f"{field}.{each}" if field else each, it, inner)
+            elif key in value:
+                _check(path, f"{field}.{key}" if field else key, value[key], inner)
+            elif key == name:
+                raise RunFolderError(f"{path} has no field {f'{field}.{key}'.lstrip('.')}: {REMEDY}.")
+    elif isinstance(wanted, list):
+        if not isinstance(value, list):
+            raise _wrong(path, field, value, "a list")
+        for n, it in enumerate(value):
+            _check(path, f"{field}[{n}]", it, wanted[0])
+    elif not wanted(value):
+        raise _wrong(path, field, value, _SAYS.get(wanted, "of another kind"))
+
+
+def _wrong(path: Path, field: str, value: Any, says: str) -> RunFolderError:
+    return RunFolderError(f"{path}: {field} is {short(value)}; it must be {says}: {REMEDY}.")
