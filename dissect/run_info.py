@@ -21,11 +21,19 @@ FORMAT_VERSION = 2
 def is_file_name(name: object) -> bool:
     """Whether a network may have this name, which names files of the run folder.
 
-    >>> [is_file_name(name) for name in ("imagenet12", "010", "../up", "", ".hidden")]
-    [True, True, False, False, False]
+    >>> [is_file_name(name) for name in ("imagenet12", "010", "a b", "../up", "", ".hidden")]
+    [True, True, True, False, False, False]
     """
-    return isinstance(name, str) and len(name) <= 128 and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name))
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= 128
+        and not re.search(r"^\.|[/\\\x00-\x1f\x7f]", name)
+        and _text(name)
+    )
 
+
+FILE_NAME = "at most 128 characters, no slash and no control character, and not begin with a dot"
+"""What a network's name must be, in words."""
 
 _OPTIONAL = "?"
 """At the end of the name of a field that need not be there."""
@@ -64,7 +72,7 @@ def _anything(_value: Any) -> bool:
 
 _SAYS: dict[Any, str] = {
     _text: "text", _number: "a number", _int: "a whole number, 0 or more", _share: "a number in 0..1", _flag: "true or false",
-    is_file_name: "a name of letters, digits, '.', '_' and '-'",
+    is_file_name: f"a name of {FILE_NAME}",
 }  # fmt: skip
 
 _RECORD = {"bytes": _int, "sha256": _text, "rows?": _int}

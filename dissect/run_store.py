@@ -127,7 +127,6 @@ class Run:
         path = self.path / "concepts.csv"
         table = schema.checked_table(path, schema.CONCEPTS)
         schema.check_numbered(path, table, "concept")
-        schema.check_among(path, table, "category", self._categories)
         return table
 
     @cached_property
@@ -232,6 +231,7 @@ class Run:
     @cached_property
     def _concept_category(self) -> np.ndarray:
         """(C,) the category of each concept, by its place in run.json."""
+        schema.check_among(self.path / "concepts.csv", self.concepts, "category", self._categories)
         return category_numbers(list(self.concepts["category"]), self._categories)
 
     @property

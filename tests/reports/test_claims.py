@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import make_run
+from conftest import CONCEPTS, make_run, reseal
 
 from data_prep.common.errors import UserError
-from dissect.run_store import REPLICATE_COLUMNS, UNIT_COLUMNS, open_run, write_table
+from dissect.run_store import REPLICATE_COLUMNS, UNIT_COLUMNS, open_run, read_info, write_table
 from reports.claims import CLAIMS, count_table, verdicts
 from reports.page import write_report
 
@@ -21,7 +21,14 @@ Detects = Callable[[str, str, int], tuple[str, str] | None]
 def known_run(folder: Path, detects: Detects, without: dict[int, Detects] | None = None) -> Path:
     """A run of layers 18 and 20, 6 depthwise and 12 pointwise units, four folds. without: what is found without a fold."""
     layers = [(layer, operator, n) for layer in ("18", "20") for operator, n in (("depthwise", 6), ("pointwise", 12))]
-    make_run(folder, {"net": layers}, settings={"folds": 4, "iou_cut": 0.04})
+    told = {
+        c
+        for way in (detects, *(without or {}).values())
+        for la, op, n in layers
+        for u in range(n)
+        if (c := way(la, op, u))
+    }
+    make_run(folder, {"net": layers}, concepts=sorted({*CONCEPTS, *told}), settings={"iou_cut": 0.04})
     units = open_run(folder).units
     replicates = []
     for left_out in (None, 0, 1, 2, 3):
@@ -36,7 +43,7 @@ def known_run(folder: Path, detects: Detects, without: dict[int, Detects] | None
         else:
             replicates.append(table.assign(left_out=left_out)[list(REPLICATE_COLUMNS)])
     write_table(folder / "replicates.csv", pd.concat(replicates))
-    return folder
+    return reseal(folder, read_info(folder) | {"settings": {"folds": 4, "iou_cut": 0.04}})
 
 
 def verdict_of(folder: Path) -> dict[str, str]:

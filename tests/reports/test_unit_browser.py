@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import reseal
 from PIL import Image
 
-from dissect.run_store import open_run
+from dissect.run_store import RunFolderError, open_run
 from reports.pictures import Pictures
 from reports.summary import categories_of, populations
 from reports.unit_browser import browser_table, choose_size
@@ -53,15 +53,15 @@ def test_each_image_is_held_once_and_named(reported: Path) -> None:
     assert thumbnail.format == "JPEG" and max(thumbnail.size) <= table["side"] == 112
 
 
-def test_table_is_json_even_without_numbers(run_folder: Callable[..., Path]) -> None:
+def test_a_unit_without_a_threshold_is_refused(run_folder: Callable[..., Path]) -> None:
     folder = run_folder(n_images=3)
     lines = (folder / "units.csv").read_text(encoding="utf-8").splitlines()
     at = lines[0].split(",").index("threshold")
     first = lines[1].split(",")
     first[at] = ""
     (folder / "units.csv").write_text("\n".join([lines[0], ",".join(first), *lines[2:]]), encoding="utf-8")
-    table = table_of(folder)
-    assert table["threshold"][0] is None and json.dumps(table, allow_nan=False)
+    with pytest.raises(RunFolderError, match=r"units\.csv, row 2: threshold is ''; it must be a finite number"):
+        table_of(reseal(folder))
 
 
 def test_size_shrinks_to_the_budget() -> None:
