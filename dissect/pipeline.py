@@ -34,7 +34,7 @@ from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.run_files import read_arrays, record_of, write_arrays
-from dissect.run_info import FORMAT_VERSION, is_file_name, seal
+from dissect.run_info import FILE_NAME, FORMAT_VERSION, is_file_name, seal
 from dissect.run_schema import is_below
 from dissect.run_store import Run, open_run
 from dissect.settings import LAYERS, Execution, Settings
@@ -137,8 +137,7 @@ def _check_wishes(networks: Sequence[Network], data: LabelledImages, settings: S
     for name in names:
         if not is_file_name(name):
             raise UserError(
-                f"The network name {name!r} must be made of letters, digits, '.', '_' and '-', the first a letter or a digit: "
-                f"it names files."
+                f"The network name {name!r} must have {FILE_NAME}, as it names files: give it another name (`name`)."
             )
     alike = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
     if alike:
