@@ -1,6 +1,6 @@
 """Interrupt a long pass over the images, and resume it later from its checkpoint.
 
-    with resumable(collected, reader, folder, decides=fingerprint, every=120) as checkpoint:
+    with resumable(collected, reader, folder, decides=key, data=fingerprint, every=120) as checkpoint:
         for numbers, pixels in reader.batches():
             ...
             checkpoint()                      # between two batches: saves now and then, and stops here on Ctrl-C

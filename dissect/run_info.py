@@ -95,6 +95,7 @@ _INFO: dict[str, Any] = {
             "name": is_file_name, "domain": _text, "model": _text, "trained": _or_none(_flag), "weights": _or_none(_text),
             "weights_hash": _text, "seed?": _or_none(_int), "n_parameters": _int, "input_size": [_int], "mean": [_number],
             "std": [_number],
+            "input_size_from": _or_none(_text), "mean_from": _or_none(_text), "std_from": _or_none(_text),
             "layers": [{"layer": _text, "operator": _text, "module": _text, "n_units": _int, "map": [_int]}],
         }
     ],

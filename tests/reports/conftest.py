@@ -190,6 +190,9 @@ def _info(networks: dict[str, Layers], image_root: Path | None, n_images: int) -
                 "input_size": [72, 72],
                 "mean": [0.5] * 3,
                 "std": [0.25] * 3,
+                "input_size_from": "file",
+                "mean_from": "library",
+                "std_from": "default",
                 "n_parameters": 2656667,
                 "layers": [
                     {"layer": la, "operator": op, "module": f"stage.{la}.{op}", "n_units": n, "map": [9, 9]}
