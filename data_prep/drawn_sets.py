@@ -7,14 +7,19 @@ root = kept("mini-broden-v2", "index.csv", make=make)
 
 from __future__ import annotations
 
+import ctypes
+import glob
 import multiprocessing
 import os
+import re
 import shutil
+import signal
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_prep.common.errors import UserError
@@ -53,6 +58,7 @@ def new_folder(root: Path) -> Iterator[Path]:
     scratch = root.absolute().with_name(f".{root.name}-{uuid.uuid4().hex[:12]}")
     try:
         scratch.mkdir(parents=True)
+        _delete_left(root)
         yield scratch
         if root.exists():
             root.rmdir()
@@ -63,6 +69,14 @@ def new_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _delete_left(root: Path) -> None:
+    """What processes that were killed more than a day ago left half written beside `root`."""
+    for path in root.absolute().parent.glob(f".{glob.escape(root.name)}-*"):
+        with suppress(OSError):  # another process deletes it
+            if re.fullmatch(r"-[0-9a-f]{12}", path.name[-13:]) and time.time() - path.stat().st_mtime > 86_400:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def drawing_pool(workers: int | None = None) -> Executor:
     """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again.
 
@@ -70,5 +84,17 @@ def drawing_pool(workers: int | None = None) -> Executor:
     """
     workers = workers or os.cpu_count() or 1
     if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+        return ProcessPoolExecutor(
+            workers, multiprocessing.get_context("fork"), initializer=_end_with, initargs=(os.getpid(),)
+        )
     return ThreadPoolExecutor(workers)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, even where that is killed: else it would wait for work for ever.
+
+    prctl(2): PR_SET_PDEATHSIG = 1, Linux.
+    """
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before that
+        os._exit(1)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,7 +62,59 @@ def test_a_set_is_made_once_and_a_folder_without_its_file_is_none(tmp_path):
         kept("other", "index.csv", make, tmp_path)
 
 
+def test_what_a_killed_process_left_half_drawn_is_deleted_after_a_day(tmp_path):
+    left, fresh, other = tmp_path / ".set-0123456789ab", tmp_path / ".set-ba9876543210", tmp_path / ".set-of-mine"
+    for folder in (left, fresh, other):
+        folder.mkdir()
+    for folder in (left, other):
+        os.utime(folder, (time.time() - 90_000,) * 2)
+    with new_folder(tmp_path / "set") as scratch:
+        (scratch / "file").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".set-ba9876543210", ".set-of-mine", "set"]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_pool_keeps_the_order(workers):
     with drawing_pool(workers) as pool:
         assert list(pool.map(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+
+
+DRAWS = """
+import os, sys, time
+from pathlib import Path
+from data_prep.drawn_sets import drawing_pool
+
+def draw(n):
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with drawing_pool(2) as pool:
+        list(pool.map(draw, range(2)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes draw on Linux only")
+def test_no_process_outlives_one_that_was_killed(tmp_path):
+    command = [sys.executable, "-c", DRAWS, str(tmp_path)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as process:
+        assert _soon(lambda: len(list(tmp_path.iterdir())) == 2)
+        process.kill()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert process.pid not in workers
+    assert _soon(lambda: not any(map(_lives, workers)))
+
+
+def _soon(true: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 30
+    while not true() and time.monotonic() < until:
+        time.sleep(0.02)
+    return true()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # one that nobody has waited for yet
