@@ -106,7 +106,7 @@ def train_decathlon(
     """Train whatever of the row is missing; the results of its domains, the base domain first.
 
     out: the folder of all systems. method: a name, or path/to/file.py:Class. options: of the method. backbone: "separable" or
-    "plain"; the one that the method was published on if not given. domains: only these. say: hears what comes next.
+    "plain"; the one that the method was published on if not given. domains: only these. say: is told what comes next.
     """
     root, options = Path(out), dict(options or {})
     chosen = method_class(method)

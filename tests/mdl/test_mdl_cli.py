@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -115,6 +116,30 @@ def test_domains_lists_rules(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
     assert rows["dtd"] == ["dtd", "3", "12", "4", "6", "72", "random", "64", "0.002", "0"]
     assert rows["svhn"] == ["svhn", "2", "12", "4", "6", "72", "centre", "72", "0.0003", "0"]
+
+
+def test_listings_for_other_programs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*args: str, style: str) -> str:
+        assert run(*args, "--style", style) == 0
+        return capsys.readouterr().out
+
+    params = {row["kind"]: row for row in json.loads(told("params", style="json"))}
+    assert params["all parameters"] == {"kind": "all parameters", "separable": 3169667, "plain": 6071688}
+    layers = list(csv.DictReader(told("layers", "--backbone", "plain", style="csv").splitlines()))
+    assert [row["layer"] for row in layers] == [str(n) for n in range(1, 26)]
+    assert {row["operator"] for row in layers} == {"conv"}
+    domains = {row["domain"]: row for row in json.loads(told("domains", "--data", "tiny", style="json"))}
+    assert (domains["dtd"]["classes"], domains["dtd"]["train"], domains["dtd"]["test"]) == (3, 12, 6)
+    *terms, total = json.loads(told("score", str(ROW), style="json"))
+    assert [row["domain"] for row in terms] == list(CLASSES)
+    assert total["domain"] == "all" and total["points"] == pytest.approx(sum(row["points"] for row in terms))
+
+
+def test_whoever_reads_may_stop() -> None:
+    """`true` is gone before the first line is written."""
+    line = f"{sys.executable} -m mdl.cli table | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_train_and_val_together_are_named(here: Path) -> None:

@@ -21,6 +21,7 @@ from mdl.networks.resnet26 import layer_table
 from mdl.networks.weight_files import read_meta
 from mdl.scoring.score import wilson
 from mdl.shipped import make as shipping
+from mdl.shipped.family import build
 from mdl.shipped.make import RUNS, ship
 from mdl.shipped.reader import WEIGHTS, Shipped, file_hash, load_shipped, shipped_networks
 from mdl.training.feed import Normalisation, decode
@@ -256,6 +257,45 @@ def test_an_installed_wheel_has_the_data_files() -> None:
     }
     assert {f"mdl/shipped/weights/{name}" for name in ("weights.json", "CARD.md", "imagenet12.safetensors")} < files
     assert sorted(f for f in files if not any(fnmatch.fnmatchcase(f, pattern) for pattern in patterns)) == []
+
+
+# As a family of networks
+
+
+def test_the_family_builds_what_is_shipped_and_says_what_it_is() -> None:
+    network, facts = build("gtsrb"), shipped_networks()["gtsrb"]
+    assert (network.input_size, network.mean, network.std) == (facts.input_size, facts.mean, facts.std)
+    assert (network.trained, network.domain, network.note, network.weights) == (True, "gtsrb", facts.note, facts.file)
+    same, _ = load_shipped("gtsrb")
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), same.parameters(), strict=True))
+
+
+def test_the_family_builds_untrained_networks_from_a_seed() -> None:
+    torch.manual_seed(7)
+    network, same, other = (build("plain", width=2, classes=3, **more) for more in ({}, {"seed": 7}, {"seed": 8}))
+    assert torch.equal(network.stem.conv.conv.weight, same.stem.conv.conv.weight)
+    assert not torch.equal(network.stem.conv.conv.weight, other.stem.conv.conv.weight)
+    assert (network.trained, network.domain, network.input_size) == (False, "untrained", (72, 72))
+    assert "random weights from seed 7" in network.note and not hasattr(network, "weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("gtrsb", {}, "Unknown network of mdl 'gtrsb'; known: separable, plain, imagenet12, .*nearest: gtsrb"),
+        ("gtsrb", {"width": 3}, "mdl:gtsrb is trained and takes no arguments"),
+        ("plain", {"depth": 3}, "mdl:plain takes the arguments width, classes and seed .*'depth'"),
+    ],
+)
+def test_networks_that_the_family_does_not_have(name: str, arguments: dict[str, int], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        build(name, **arguments)
+
+
+def test_the_family_is_where_the_installed_package_says() -> None:
+    """Found without importing it, so that `dissect` needs to know nothing of `mdl`."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert config["project"]["entry-points"]["multidomain_dissection.networks"] == {"mdl": f"{build.__module__}:build"}
 
 
 # Against the images
