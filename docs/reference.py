@@ -43,7 +43,7 @@ def api_page() -> str:
 
 def _signature(value: object) -> str:
     """(a, b=1): names and plain defaults; types are in the code, where editors show them."""
-    if not callable(value):
+    if not callable(value) or (isinstance(value, type) and (issubclass(value, Exception) or is_protocol(value))):
         return ""
     try:
         parameters = inspect.signature(value).parameters.values()
@@ -55,17 +55,23 @@ def _signature(value: object) -> str:
             shown.append("*")
         keyword_only = keyword_only or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
         star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-        plain = isinstance(parameter.default, bool | int | float | str | tuple | None)
+        plain = (
+            isinstance(parameter.default, bool | int | float | str | tuple | None) and len(repr(parameter.default)) < 50
+        )
         default = "" if parameter.default is parameter.empty else f"={parameter.default!r}" if plain else "=..."
         shown.append(f"{star}{parameter.name}{default}")
     return f"({', '.join(shown)})"
 
 
+def is_protocol(value: type) -> bool:
+    return bool(getattr(value, "_is_protocol", False))
+
+
 def _first_paragraph(value: object) -> str:
-    """The first paragraph of the docstring, in one line; a plain value shows itself."""
+    """The first paragraph of the docstring, in one line; of a plain value its type."""
     own = inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value)
     if not own:
-        return f"`{value!r}`" if isinstance(value, str | int | tuple) else f"A {type(value).__name__}."
+        return f"A {type(value).__name__}."
     return " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
 
 
