@@ -19,6 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from data_prep.common.files import at_home
 from dissect.errors import ModelError
 from dissect.facts import PREPROCESSING
 from dissect.families import build
@@ -152,7 +153,7 @@ def load_network(
         facts |= said | {"note": _joined(facts.get("note"), _inside_note(built.name, model, inside))}
         sources |= {f"{what}_from": "library" for what in said}
     if weights is not None:
-        path = Path(weights).expanduser()
+        path = at_home(weights)
         loaded = load_weights(model, path)
         # What the family said of the network's own weights holds no longer.
         told = _inside_note(built.name, model, inside) if inside else ""

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dissect.preprocessing import input_channels
 from dissect.taps import TapError, tap_layers
 
 _LONGER = (1, 2, 4, 8)
@@ -43,6 +44,7 @@ def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) 
 
     Raises `TapError` where the cells have no centres (global pooling on the way) or are not evenly spaced.
     """
+    n_channels = input_channels(model, input_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the switch for oneDNN warns of settings that it does not change
         # oneDNN and cuDNN may compute tiles of outputs together, which would smear the NaN.
@@ -54,7 +56,7 @@ def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) 
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
             def maps(image: Tensor) -> Tensor:
-                return look(image.to(device))[layer]
+                return look(image[:, :n_channels].to(device))[layer]
 
             return _along(maps, layer, input_size, 0), _along(maps, layer, input_size, 1)
 

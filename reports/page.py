@@ -170,7 +170,8 @@ def _fill(
         missing=sorted(pictures.missing)[:3],
         root_is_there=run.image_root.is_dir(),
         strip_length=max((len(images) for images in table["images"]), default=0),
-        settings_line=_settings_line(info.get("settings", {})),
+        settings_line=_settings_line({**info.get("settings", {}), "split": ", ".join(_splits(info)) or None}),
+        split_words=_split_words(info),
         share_above=_share_above(info.get("settings", {})),
         files={n: what for n, what in _TABLES.items() if (run.path / n).is_file()},
         style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
@@ -178,6 +179,21 @@ def _fill(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         table=htmlsafe_json_dumps(table, dumps=partial(json.dumps, separators=(",", ":"), allow_nan=False)),
     )
+
+
+def _splits(info: Mapping[str, Any]) -> list[str]:
+    """The splits of the images, as the run found them; else the one that its settings name."""
+    chosen = info.get("settings", {}).get("split")
+    return [str(name) for name in info.get("data", {}).get("splits") or ([chosen] if chosen else [])]
+
+
+def _split_words(info: Mapping[str, Any]) -> str:
+    """
+    >>> _split_words({"data": {"splits": ["train", "val"]}}), _split_words({"data": {}, "settings": {"split": "val"}})
+    ('splits train, val', 'split val')
+    """
+    names = _splits(info)
+    return f"split{'s' * (len(names) > 1)} {', '.join(names) or 'all'}"
 
 
 def _settings_line(settings: Mapping[str, Any]) -> str:

@@ -22,13 +22,15 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass
+from dataclasses import KW_ONLY, dataclass, field, fields, is_dataclass, replace
 from functools import partial, wraps
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
 from data_prep.common.errors import UserError
+from data_prep.common.files import at_home
 
 Command = Callable[..., int]
 
@@ -62,6 +64,7 @@ class Tool:
 def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit. Status: that of the command, 2 for something the user can fix, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
@@ -90,6 +93,14 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print(tool.interrupted, file=sys.stderr)
         sys.exit(130)
+
+
+def _open_closed_streams() -> None:
+    """What a caller closed (`>&-`) leads nowhere: nobody reads it, and no file of the work gets its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so mostly that of the stream
+            setattr(sys, name, os.fdopen(handle, "w" if number else "r", encoding="utf-8"))
 
 
 def options(command: Command) -> dict[str, str]:
@@ -135,7 +146,11 @@ def _parse(tool: Tool, args: Sequence[str]) -> Command:
     import tyro
 
     def later(command: Command) -> Callable[..., Command]:
-        return wraps(command)(lambda *values, **options: partial(command, *values, **options))
+        return wraps(command)(
+            lambda *values, **options: partial(
+                command, *_at_home(values), **{k: _at_home(v) for k, v in options.items()}
+            )
+        )
 
     said = io.StringIO()
     try:
@@ -159,6 +174,17 @@ def _parse(tool: Tool, args: Sequence[str]) -> Command:
     command = " ".join([tool.prog, *(name for name in args[:1] if name in tool.commands)])
     guess = f"did you mean {meant[1]}? " if meant else ""
     raise UserError(f"{wrong}; {guess}`{command} --help` tells what there is.")
+
+
+def _at_home(value: Any) -> Any:
+    """The value with `~` in its paths expanded, which a shell leaves alone in quotes and after `=`."""
+    if isinstance(value, Path):
+        return at_home(value)
+    if isinstance(value, tuple | list):
+        return type(value)(map(_at_home, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _at_home(getattr(value, each.name)) for each in fields(value) if each.init})
+    return value
 
 
 def _help_of(command: Command | Tool) -> Command:

@@ -63,6 +63,15 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def at_home(path: str | Path) -> Path:
+    """The path with a `~` or `~user` at its beginning expanded; one of an unknown user is left as it is.
+
+    >>> at_home("~/runs") == Path.home() / "runs", at_home("runs/~")
+    (True, PosixPath('runs/~'))
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  that of Path raises for an unknown user
+
+
 def slug(text: str) -> str:
     """`text` as a part of a file's name: letters, digits, `.` and `_` stay, the rest becomes `_`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -15,6 +17,7 @@ def layers(
     /,
     *,
     everything: bool = False,
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     image_size: tuple[int, ...] = (),
     style: Style = "table",
 ) -> int:
@@ -23,17 +26,25 @@ def layers(
     Args:
         network: A network by name, as in `dissect run`.
         everything: List every module that fires, not only convolutions.
+        weights: A file with its weights, which may say what images it wants.
         image_size: Side, or height and width, of the input; the network's own if not given.
-        style: A table, or CSV or JSON for another program.
+        style: A table, or CSV or JSON for another program; then all else that is said goes to standard error.
     """
     from dissect.layers import list_layers
 
-    loaded = load([network], image_size=image_size)[0]
+    loaded = load([network], image_size=image_size, weights=[str(weights)] if weights else ())[0]
     rows = []
     for layer in list_layers(loaded.model, loaded.input_size):
         if layer.numbered or everything:
             size = f"{layer.shape[1]} x {layer.shape[2]}" if layer.shape else f"none: {layer.output}"
             number = layer.label if layer.numbered else ""
             rows.append((number, layer.operator, layer.module, str(layer.n_units or ""), size))
+    aside = sys.stdout if style == "table" else sys.stderr
+    height, width = loaded.input_size
+    print(f"images: {height} x {width} ({loaded.source('input_size')})", file=aside)
+    for what, values in (("mean", loaded.mean), ("std", loaded.std)):
+        print(f"{what}: {' '.join(f'{value:.6g}' for value in values)} ({loaded.source(what)})", file=aside)
+    for note in loaded.notes:
+        print(f"note: {note}", file=aside)
     print_rows(("number", "operator", "module", "units", "map"), rows, style=style)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from data_prep.common.errors import UserError, choose
-from data_prep.common.files import slug
+from data_prep.common.files import at_home, slug
 from dissect.cli.report import report
 from dissect.settings import LAYERS, Execution, Settings
 
@@ -31,7 +32,7 @@ def run(
     operators: Annotated[tuple[Literal["depthwise", "pointwise", "conv"], ...], tyro.conf.arg(aliases=("--ops",))] = (),
     data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
-    weights: tuple[Path, ...] = (),
+    weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[FILE|-|NETWORK=FILE ...]")] = (),
     names: tuple[str, ...] = (),
     domains: tuple[str, ...] = (),
     image_size: tuple[int, ...] = (),
@@ -51,17 +52,20 @@ def run(
         networks: Networks by name: mdl:NAME (trained: imagenet12, cifar100-individual, cifar100, dtd, gtsrb, omniglot,
             vgg-flowers; untrained: separable, plain), efficientnet_lite0, torchvision:NAME, timm:NAME,
             package.module:factory or path/to/file.py:factory; arguments after commas, as in mdl:separable,width=32.
+            Trained weights are downloaded where asked for: torchvision:NAME,weights=DEFAULT, timm:NAME,pretrained=true.
             mdl:imagenet12 and mdl:cifar100-individual if none is given. They may also stand behind the layers.
         layers: Convolution numbers, module names or globs; `dissect layers NETWORK` lists them.
         operators: Keep only layers with these operators.
         data: A label set in the Broden layout; the embedded one if not given.
         out: The run folder; runs/DATA-NETWORKS-LAYERS[-rotated-SEED] if not given.
-        weights: A safetensors file or state dict for each network, in their order.
+        weights: A safetensors file or PyTorch checkpoint for each network, in their order, - for one that keeps its own; or
+            NETWORK=FILE for some of them. What a safetensors file says of its images (mdl export writes it) is used.
         names: A name for each network, in the tables and figures.
         domains: If no network is given, the trained ones to dissect, such as imagenet12 gtsrb; else the visual domain that
             each network was trained on, in the tables and figures.
-        image_size: Side, or height and width, that images are resized to; the network's own if not given.
-        mean: Mean of red, green and blue in 0..1 that images are normalised by; the network's own if not given.
+        image_size: Side, or height and width, that images are resized to; what the file of the weights says if not given,
+            else the network's library; dissect layers NETWORK tells which.
+        mean: Mean of red, green and blue in 0..1 that images are normalised by; found in the same way if not given.
         std: Standard deviation by which they are divided then, in the same way.
         seed: Seed of untrained networks.
         overwrite: Replace a run folder made with other settings.
@@ -79,7 +83,7 @@ def run(
     loaded = load(
         networks, weights=weights, names=names, domains=domains, image_size=image_size, mean=mean, std=std, seed=seed
     )
-    folder = out or Path("runs") / "-".join(
+    folder = out or Path("runs") / _folder_name(
         [label_set.name, *(network.name for network in loaded), *map(slug, layers)]
         + ([] if settings.rotate is None else [f"rotated-{settings.rotate}"])
     )
@@ -102,7 +106,7 @@ def run(
 def load(
     specs: Sequence[str],
     *,
-    weights: Sequence[Path] = (),
+    weights: Sequence[str] = (),
     names: Sequence[str] = (),
     domains: Sequence[str] = (),
     image_size: Sequence[int] = (),
@@ -115,7 +119,8 @@ def load(
 
     if not specs:
         specs, domains = _shipped(domains), ()
-    for option, values in (("--weights", weights), ("--names", names), ("--domains", domains)):
+    files = _files(weights, specs, names)
+    for option, values in (("--weights", files), ("--names", names), ("--domains", domains)):
         if values and len(values) != len(specs):
             raise UserError(
                 f"{option} has {len(values)} values for {len(specs)} networks: give one for each, in their order."
@@ -123,7 +128,7 @@ def load(
     return [
         load_network(
             spec,
-            weights=weights[n] if weights else None,
+            weights=files[n] if files else None,
             name=names[n] if names else None,
             domain=domains[n] if domains else None,
             image_size=image_size or None,
@@ -133,6 +138,39 @@ def load(
         )
         for n, spec in enumerate(specs)
     ]
+
+
+def _files(weights: Sequence[str], specs: Sequence[str], names: Sequence[str]) -> list[Path | None]:
+    """The file of weights of each network, None for one that keeps its own.
+
+    >>> _files(["-", "a.pth"], ["one", "two"], [])
+    [None, PosixPath('a.pth')]
+    >>> _files(["two,width=4=a.pth"], ["one", "two,width=4"], [])
+    [None, PosixPath('a.pth')]
+    """
+    known = [*specs, *names]
+    named = {spec: word[len(spec) + 1 :] for word in weights for spec in known if word.startswith(f"{spec}=")}
+    if not named:
+        return [None if word == "-" else at_home(word) for word in weights]
+    if len(named) != len(weights):
+        raise UserError(
+            "--weights has a file for a network by name and one without, or two for one: give each as NETWORK=FILE, or one "
+            "file for each network, in their order."
+        )
+    found = [named.get(spec) or (named.get(names[n]) if names else None) for n, spec in enumerate(specs)]
+    return [at_home(word) if word else None for word in found]
+
+
+def _folder_name(parts: Sequence[str]) -> str:
+    """Joined by "-"; one too long for a file system is cut, and what was cut stands as a hash.
+
+    >>> _folder_name(["embedded", "small", "18"]), len(_folder_name(["layer"] * 100))
+    ('embedded-small-18', 120)
+    """
+    name = "-".join(parts)
+    if len(name) <= 120:
+        return name
+    return f"{name[:109].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
 def _open_labels(data: Path | None, settings: Settings) -> LabelledImages:

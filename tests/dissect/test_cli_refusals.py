@@ -105,10 +105,12 @@ def test_a_set_of_which_every_image_is_bad(refused, tiny_broden: Path) -> None:
         (["--iou-cut", "nan"], "--iou-cut is nan;"),
         (["--strongest", 0], "--strongest is 0; it must be at least 1"),
         (["--strongest", 10**12], "The memory of this machine does not suffice (Unable to allocate"),
-        (["--image-size", 0], "--image-size is 0; give one side, or height and width, in pixels."),
+        (["--image-size", 0], "--image-size is 0; give one side, or height and width, in pixels: 1 to 8192."),
         (["--image-size", 1, 2, 3], "--image-size is 1 2 3; give one side"),
+        (["--image-size", 40000], "--image-size is 40000; give one side, or height and width, in pixels: 1 to 8192."),
+        (["--mean", "nan"], "--mean is nan; give three numbers"),
         (["--image-size", -8], "--image-size is -8; give one side"),
-        (["--mean", 0.5], "--mean is 0.5; give three numbers"),
+        (["--mean", 127], "--mean is 127.0; give three numbers, for red, green and blue, or one for all, in 0..1: divide"),
         (["--std", 1, 1, 0], "--std is 1.0 1.0 0.0; give three numbers"),
         (["--mean", 1, 1, "nan"], "--mean is 1.0 1.0 nan; give three numbers"),
         (["--weights", "a.pth", "b.pth"], "--weights has 2 values for 1 networks: give one for each, in their order."),
@@ -219,7 +221,8 @@ def test_a_folder_made_with_other_settings(run, refused, out: Path, tiny_broden:
         assert words.endswith("give another folder as --out, or --overwrite it.")
     with (tiny_broden / "images/a/one.jpg").open("ab") as file:
         file.write(b"more")
-    assert "data.fingerprint" in refused("--layers", 1)
+    (out / "DONE.away").rename(out / "DONE")
+    assert "data.fingerprint" in run("--layers", 1).err
     assert stored(out) == before
 
 

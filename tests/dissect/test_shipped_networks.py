@@ -71,9 +71,14 @@ def test_wishes_that_cannot_be_met(shipped_run, out: Path, args: list[str], word
 
 
 def test_layers_of_the_base_are_listed_where_no_network_is_named(dissect) -> None:
-    rows = [line.split() for line in dissect("layers").out.splitlines()]
-    side = str(shipped_networks()["imagenet12"].input_size[0])
+    told = dissect("layers").out.splitlines()
+    facts = shipped_networks()["imagenet12"]
+    side = str(facts.input_size[0])
+    assert told[0] == f"images: {side} x {side} (library)"
+    assert told[1] == f"mean: {' '.join(f'{value:.6g}' for value in facts.mean)} (library)"
+    assert told[3] == f"note: {facts.note}"
+    rows = [line.split() for line in told[4:]]
     assert rows[1] == ["1", "depthwise", "stem.conv.depthwise", "3", side, "x", side]
-    assert len(rows) == 1 + 50 and rows == [
-        line.split() for line in dissect("layers", "mdl:imagenet12").out.splitlines()
-    ]
+    assert len(rows) == 1 + 50 and told == dissect("layers", "mdl:imagenet12").out.splitlines()
+    as_csv = dissect("layers", "--style", "csv")
+    assert len(as_csv.out.splitlines()) == 1 + 50 and as_csv.err.splitlines() == told[:4]
