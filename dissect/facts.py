@@ -65,7 +65,7 @@ def carried(whose: str, *carriers: object) -> dict[str, Any]:
     >>> carried("Net", Net)
     {'input_size': (32, 32), 'std': (1, 1, 1)}
     """
-    found = {}
+    found: dict[str, Any] = {}
     for key in FACTS:
         for carrier in (each for each in carriers if hasattr(each, key)):
             if _take(found, whose, key, getattr(carrier, key), f"set {key} of the factory to one"):

@@ -114,10 +114,10 @@ def efficientnet_lite0(name: str, /) -> Built:
     return Built(name, model, {**wanted, "trained": True, "domain": "imagenet", "weights": path.name})
 
 
-def self_normalising(model: nn.Module) -> str | None:
-    """The name of the module by which a network normalises its images itself, as torchvision's detection networks do."""
+def self_normalising(model: nn.Module) -> nn.Module | None:
+    """The module by which a network normalises its images itself, as torchvision's detection networks do."""
     kinds = ("GeneralizedRCNNTransform",)
-    return next((name for name, module in model.named_modules() if type(module).__name__ in kinds), None)
+    return next((module for module in model.modules() if type(module).__name__ in kinds), None)
 
 
 def call(what: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

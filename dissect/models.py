@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ class Network:
         for name, value in sorted(self.model.state_dict().items()):
             if isinstance(value, Tensor):
                 digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+                digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
             else:
                 digest.update(name.encode() + _bytes_of(value))
         return digest.hexdigest()
@@ -138,7 +138,8 @@ def load_network(
 
     weights: a file with the weights of exactly this network. name: in the tables and figures, and of files. domain: the
     visual domain that it was trained on. image_size: side, or height and width, of its images; mean, std: of red, green and
-    blue in 0..1; the network's own if not given. seed: decides weights that are drawn at random; torch's global random
+    blue in 0..1; if not given, what the file of the weights says, else whoever builds the network, else `DEFAULT_SIZE` and
+    ImageNet's mean and std; `Network.source` tells which. seed: decides weights that are drawn at random; torch's global random
     state is left as it was. Raises `ModelError`.
     """
     if not 0 <= seed < 2**63:
@@ -146,40 +147,53 @@ def load_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         built = build(spec)
-    model, facts = built.model, dict(built.facts)
-    sources: dict[str, Source] = {f"{what}_from": "library" for what in PREPROCESSING if what in facts}
-    if inside := self_normalising(model):
-        said = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-        facts |= said | {"note": _joined(facts.get("note"), _inside_note(built.name, model, inside))}
-        sources |= {f"{what}_from": "library" for what in said}
+    model = built.model
+    inside = _own_normalisation(built.name, model)
+    said: list[tuple[Source, Mapping[str, Any]]] = [("library", inside), ("library", built.facts)]
+    notes = [inside.get("note", ""), built.facts.get("note", "")]
     if weights is not None:
         path = at_home(weights)
         loaded = load_weights(model, path)
         # What the family said of the network's own weights holds no longer.
-        told = _inside_note(built.name, model, inside) if inside else ""
-        facts |= {"trained": True, "domain": "", "weights": str(path), "resize": ""}
-        facts |= loaded.facts | {"note": _joined(told, loaded.facts.get("note"), loaded.note)}
-        sources |= {f"{what}_from": "file" for what in PREPROCESSING if what in loaded.facts}
+        said += [("file", {"trained": True, "domain": "", "weights": str(path), "resize": ""}), ("file", loaded.facts)]
+        notes = [inside.get("note", ""), loaded.facts.get("note", ""), loaded.note]
     check_weights(model)
-    wishes: dict[str, Any] = {}
-    if image_size is not None:
-        wishes["input_size"] = checked_size(image_size)
-    if mean is not None:
-        wishes["mean"] = checked_colour("mean", mean)
-    if std is not None:
-        wishes["std"] = checked_colour("std", std)
-    sources = {f"{what}_from": "default" for what in PREPROCESSING} | sources
-    sources |= {f"{what}_from": "option" for what in wishes}
-    facts |= wishes | ({} if domain is None else {"domain": domain})
+    said.append(("option", _wishes(domain, image_size, mean, std)))
+    facts: dict[str, Any] = {f"{what}_from": "default" for what in PREPROCESSING}
+    for source, part in said:  # the later has the last word
+        facts |= {**part, **{f"{what}_from": source for what in PREPROCESSING if what in part}}
+    facts["note"] = " ".join(filter(None, notes))
     model.eval()
-    return Network(
-        name=_file_name(name, built.name),
-        spec=spec,
-        model=model,
-        seed=None if facts.get("trained") else seed,
-        **cast("dict[str, Any]", sources),
-        **facts,
-    )
+    seed_drawn = None if facts.get("trained") else seed
+    return Network(name=_file_name(name, built.name), spec=spec, model=model, seed=seed_drawn, **facts)
+
+
+def _wishes(
+    domain: str | None,
+    image_size: int | Sequence[int] | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+) -> dict[str, Any]:
+    """What the user says, checked, as facts."""
+    found: dict[str, Any] = {} if domain is None else {"domain": domain}
+    if image_size is not None:
+        found["input_size"] = checked_size(image_size)
+    if mean is not None:
+        found["mean"] = checked_colour("mean", mean)
+    if std is not None:
+        found["std"] = checked_colour("std", std)
+    return found
+
+
+def _own_normalisation(name: str, model: nn.Module) -> dict[str, Any]:
+    """The facts of a network that normalises its images itself: it is to be given them in 0..1."""
+    inside = self_normalising(model)
+    if inside is None:
+        return {}
+    sides = getattr(inside, "min_size", ())
+    resized = f", resizes them to {sides[-1]} pixels," if sides else ""
+    note = f"The network {name} normalises its images itself{resized} and is given them in 0..1 (mean 0, std 1)."
+    return {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "note": note}
 
 
 def _file_name(wanted: str | None, own: str) -> str:
@@ -190,16 +204,6 @@ def _file_name(wanted: str | None, own: str) -> str:
             f"it names files."
         )
     return name
-
-
-def _inside_note(name: str, model: nn.Module, inside: str) -> str:
-    sides = getattr(model.get_submodule(inside), "min_size", ())
-    resized = f", resizes them to {sides[-1]} pixels," if sides else ""
-    return f"The network {name} normalises its images itself{resized} and is given them in 0..1 (mean 0, std 1)."
-
-
-def _joined(*sentences: str | None) -> str:
-    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _bytes_of(extra: object) -> bytes:
