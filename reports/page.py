@@ -9,8 +9,10 @@ escaped, in HTML and in the script's data, and the page's content policy lets on
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
@@ -26,7 +29,7 @@ from matplotlib.figure import Figure
 
 from data_prep.common.files import atomic_write
 from data_prep.common.terminal import Progress, silent
-from dissect.run_store import Run, open_run
+from dissect.run_store import Run, RunFolderError, open_run
 from reports.claims import count_intervals
 from reports.figures import FIGURES, ReportFigure, Subject
 from reports.pictures import Pictures
@@ -69,24 +72,42 @@ class Section:
 
 
 def write_report(
-    run_folder: str | Path, progress: Progress = silent, figures: Sequence[ReportFigure] = FIGURES
+    run_folder: str | Path,
+    progress: Progress = silent,
+    figures: Sequence[ReportFigure] = FIGURES,
+    out: str | Path | None = None,
 ) -> Path:
     """Write `report.html` and `figures/*.png`, `*.svg` into a finished run folder; returns the path of the page.
 
-    figures: those of the page; `(*reports.figures.FIGURES, mine)` adds one. Needs no network, model or torch. Images that
-    are no longer there become grey squares and are counted on the page. Raises `RunFolderError` where the folder is not a
-    finished run.
+    out: the folder to write into instead, as where the run folder may only be read. figures: those of the page;
+    `(*reports.figures.FIGURES, mine)` adds one. Needs no network, model or torch. Images that are no longer there become grey
+    squares and are counted on the page. Raises `RunFolderError` where the folder is not a finished run, or cannot be written.
     """
     run = open_run(run_folder)
+    folder = run.path if out is None else Path(out)
+    try:
+        return _write_report(run, folder, progress, figures)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise RunFolderError(
+            f"The report cannot be written into {folder} ({error.strerror}): `dissect report {run.path} --out FOLDER` writes it "
+            f"into another one."
+        ) from error
+
+
+def _write_report(run: Run, folder: Path, progress: Progress, figures: Sequence[ReportFigure]) -> Path:
     pops = populations(run)
     categories = categories_of(run, pops)
     pictures = Pictures(run)
     colours = category_colours(categories)
-    sections = _write_figures(run, _subject(run, pops, colours, pictures), figures, progress)
+    sections = _write_figures(folder, _subject(run, pops, colours, pictures), figures, progress)
     table = browser_table(run, pops, pictures, categories, done=partial(progress, "thumbnails"))
     table["colours"] = colours
-    html = _fill(run, pops, categories, pictures=pictures, sections=sections, table=table)
-    path = run.path / "report.html"
+    html = _fill(
+        run, pops, categories, pictures=pictures, sections=sections, table=table, run_at=_way(folder, run.path)
+    )
+    path = folder / "report.html"
     with atomic_write(path) as file:
         file.write(html.encode("utf-8", "replace"))
     progress("page", 1, 1)
@@ -98,7 +119,15 @@ def _subject(run: Run, pops: Sequence[Population], colours: Mapping[str, str], p
     return Subject({title: members for title, members in networks.items() if members}, colours, pictures)
 
 
-def _write_figures(run: Run, subject: Subject, figures: Sequence[ReportFigure], progress: Progress) -> list[Section]:
+def _way(folder: Path, other: Path) -> str:
+    """How a page in `folder` names files of the other one: the beginning of their addresses."""
+    way = os.path.relpath(other.resolve(), folder.resolve())
+    return "" if way == "." else quote(way.replace(os.sep, "/")) + "/"
+
+
+def _write_figures(
+    folder: Path, subject: Subject, figures: Sequence[ReportFigure], progress: Progress
+) -> list[Section]:
     """Draw and write every figure; what the page shows of them. No population, no figure."""
     if not subject.networks:
         return []
@@ -112,7 +141,7 @@ def _write_figures(run: Run, subject: Subject, figures: Sequence[ReportFigure], 
                 written.append((figure, []))
                 for k, sheet in enumerate(sheets):
                     stem = figure.stem if k == 0 else f"{figure.stem}-{k + 1}"
-                    written[-1][1].append(_write_sheet(run.path / "figures" / stem, sheet, figure.photographs))
+                    written[-1][1].append(_write_sheet(folder / "figures" / stem, sheet, figure.photographs))
                     n_written += 1
                     progress("figures", n_written, n_sheets)
             sections.append(Section(written[0][0].stem, heading, written))
@@ -140,6 +169,7 @@ def _fill(
     pictures: Pictures,
     sections: Sequence[Section],
     table: Mapping[str, Any],
+    run_at: str,
 ) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -173,6 +203,7 @@ def _fill(
         settings_line=_settings_line({**info.get("settings", {}), "split": ", ".join(_splits(info)) or None}),
         split_words=_split_words(info),
         share_above=_share_above(info.get("settings", {})),
+        run_at=run_at,
         files={n: what for n, what in _TABLES.items() if (run.path / n).is_file()},
         style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),

@@ -14,12 +14,17 @@ COLUMNS = ("network", "layer", "operator", "units", "detectors", "share", "uniqu
 
 
 def report(
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")], /, *, style: Style = "table"
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")],
+    /,
+    *,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    style: Style = "table",
 ) -> int:
     """Draw the figures and the report of a finished run folder again, and print its short table.
 
     Args:
         folder: A run folder.
+        out: Where figures and report go; the run folder if not given.
         style: A table, or CSV or JSON for another program; then all else that is said goes to standard error.
     """
     from dissect.run_store import open_run
@@ -28,7 +33,7 @@ def report(
 
     aside = sys.stdout if style == "table" else sys.stderr
     finished = open_run(folder)
-    page = write_report(folder)
+    page = write_report(folder, out=out)
     for note in finished.info.get("notes", ()):
         print(f"note: {note}", file=aside)
     cut = finished.info["settings"]["iou_cut"]

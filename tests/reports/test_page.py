@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from matplotlib.axes import Axes
@@ -227,6 +230,32 @@ def test_unfinished_folder_is_refused(run_folder: Callable[..., Path], tmp_path:
     with pytest.raises(RunFolderError, match="is no run folder"):
         write_report(tmp_path / "nowhere")
     assert not (folder / "report.html").exists()
+
+
+def test_a_report_elsewhere_leaves_the_run_folder_alone(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = run_folder(networks=SMALL)
+    before = sorted(folder.rglob("*"))
+    page = write_report(folder, out=tmp_path / "my reports/of it")
+    assert page == tmp_path / "my reports/of it/report.html" and sorted(folder.rglob("*")) == before
+    addresses = {a["href"] for tag, a in Page(page).elements if tag == "a"}
+    files = {address for address in addresses if not address.startswith("#")}
+    assert "../../run/units.csv" in files and "figures/figure6.png" in files
+    assert all((page.parent / unquote(address)).is_file() for address in files)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_only_be_read(run_folder: Callable[..., Path], monkeypatch, number: int) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    folder = run_folder(networks=SMALL)
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(RunFolderError) as caught:
+        write_report(folder)
+    assert str(caught.value) == (
+        f"The report cannot be written into {folder} ({os.strerror(number)}): `dissect report {folder} --out FOLDER` writes it "
+        f"into another one."
+    )
 
 
 def test_no_torch_and_no_pyplot_is_imported() -> None:
