@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,7 +39,7 @@ def evaluate(
         folder: A finished result folder.
         data: The decathlon that it was trained on; the embedded miniature if not given.
         split: The images to count on.
-        base: The base network's file, where it does not lie beside the folder.
+        base: The base network's file, where it lies neither beside the folder nor where it lay in training.
         method: A method of your own that the folder was trained with, again as path/to/file.py:Class.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
@@ -81,14 +82,14 @@ def export(
     Args:
         folder: A finished result folder.
         out: The safetensors file to write.
-        base: The base network's file, where it does not lie beside the folder.
+        base: The base network's file, where it lies neither beside the folder nor where it lay in training.
         method: A method of your own that the folder was trained with, again as path/to/file.py:Class.
     """
-    from mdl.training.finished import export_finished, open_finished
+    from mdl.training.finished import export_finished, network_name, open_finished
 
     finished = open_finished(folder, base=base, method=method)
     path = export_finished(finished, out)
     result = finished.result
-    network = f"mdl:{result.backbone},width={result.width},classes={result.n_classes}"
-    print(f"dissect run {network} --weights {path} --domains {result.domain}")
+    folder = Path("runs") / f"{result.system}-{result.domain}"  # two exports of equal shape share no folder
+    print(shlex.join(["dissect", "run", network_name(result), "--weights", str(path), "--out", str(folder)]))
     return 0

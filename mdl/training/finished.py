@@ -5,15 +5,17 @@
     evaluation = evaluate_finished(finished, data.split("mini-dtd", "val"), cache=cache)
     path = export_finished(finished, "dtd.safetensors")
 
-A domain's file needs the base network that it was trained on. It is looked for where `mdl decathlon` puts it beside the
-system's folder, unless it is given; another one is refused, by its hash.
+A domain's file needs the base network that it was trained on. Unless it is given, it is looked for where it lay then, and where
+`mdl decathlon` puts it beside the system's folder; another one is refused, by its hash.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save
 
@@ -24,12 +26,16 @@ from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
 from mdl.networks.sharing import METHODS, method_class
 from mdl.networks.weight_files import load_body, load_domain, read_meta
 from mdl.results import Result, read_result
+from mdl.training.base_place import remembered_base
 from mdl.training.decathlon import base_system, domain_files, source_system
 from mdl.training.feed import Normalisation, decode
 from mdl.training.loop import ALONE, Evaluation, evaluate
 from mdl.training.one_domain import BODY_FILE, DOMAIN_FILE, open_network
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
+
+METADATA_KEY = "dissection"
+"""Under which `dissect` looks for what a file of weights says of its network; neither package imports the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,9 @@ def open_finished(
                 ),
                 key=lambda p: order[p.parent.name],
             )
-        net, _ = open_network(base or _base_beside(root, result, method), method, options, sources)
+        net, _ = open_network(
+            base or remembered_base(folder) or _base_beside(root, result, method), method, options, sources
+        )
         network = net.export(load_domain(net, weights))
     else:  # a base network, or its cell in a row
         weights = Path(base) if base else folder / BODY_FILE
@@ -101,6 +109,8 @@ def evaluate_finished(
 def export_finished(finished: Finished, path: str | Path) -> Path:
     """The weights under the names of the plain or separable ResNet-26, for any tool that reads safetensors.
 
+    Their metadata say, as JSON under the key "dissection", what they were trained with: `input_size` (H, W), `mean` and `std` of
+    RGB in 0..1, `resize` in words, `domain`, and `network`, `backbone`, `width`, `n_classes`, of what network they are.
     Raises `UserError` where the method leaves modules in the network that those do not have.
     """
     result = finished.result
@@ -113,8 +123,31 @@ def export_finished(finished: Finished, path: str | Path) -> Path:
             f"`mdl.open_finished` from Python, which gives the module itself."
         )
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
-    write_bytes(Path(path), save(tensors, {"network": f"{result.backbone} ResNet-26", "domain": result.domain}))
+    write_bytes(Path(path), save(tensors, {METADATA_KEY: json.dumps(_facts(finished))}))
     return Path(path)
+
+
+def network_name(result: Result) -> str:
+    """By what name `mdl` builds such a network, untrained: "mdl:separable,width=16,classes=10"."""
+    return f"mdl:{result.backbone},width={result.width},classes={result.n_classes}"
+
+
+def _facts(finished: Finished) -> dict[str, Any]:
+    result, rules = finished.result, finished.plan.input_rules
+    size = result.input_size or (rules.test_crop and (rules.test_crop, rules.test_crop))
+    shape = f"shorter side to {rules.resize}" if isinstance(rules.resize, int) else "{} x {}".format(*rules.resize)
+    crop = f", centre crop {rules.test_crop}" if rules.test_crop else ""
+    return {
+        "network": network_name(result),
+        "backbone": result.backbone,
+        "width": result.width,
+        "n_classes": result.n_classes,
+        "domain": result.domain,
+        **({"input_size": list(size)} if size else {}),
+        "mean": list(finished.normalisation.mean),
+        "std": list(finished.normalisation.std),
+        "resize": f"{shape} pixels{crop}, bilinear",
+    }
 
 
 def _method(folder: Path, result: Result, method: str | None, given_as: str) -> str:

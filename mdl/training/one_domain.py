@@ -35,6 +35,7 @@ from mdl.networks.sharing.base import backbone as backbone_of
 from mdl.networks.sharing.systems import system_name
 from mdl.networks.weight_files import load_body, load_domain, read_meta, save_body, save_domain, shared_hash
 from mdl.results import Cost, Result, is_done, read_result, write_predictions, write_result
+from mdl.training.base_place import PLACE_FILE, remember_base
 from mdl.training.curves import EpochRow
 from mdl.training.domain_images import DomainImages, DomainSets, read_domain
 from mdl.training.loop import ALONE, Evaluation, Learner, Training, Watch, evaluate
@@ -47,7 +48,7 @@ Placed = TypeVar("Placed", bound=nn.Module)
 BUILDERS: dict[str, Callable[..., ResNet26]] = {"separable": separable_resnet26, "plain": plain_resnet26}
 LEFT_BEHIND = (
     "results.json", "predictions.csv", "DONE", BODY_FILE, DOMAIN_FILE, "last.safetensors", "best.safetensors",
-    "curve.csv", "curve.png",
+    "curve.csv", "curve.png", PLACE_FILE,
 )  # fmt: skip
 
 
@@ -145,6 +146,7 @@ def train_domain(
 
     def keep(meta: dict[str, Any]) -> None:
         save_domain(net, domain, Path(out) / DOMAIN_FILE, meta)
+        remember_base(Path(out), base)
 
     return _run(
         setting,

@@ -54,7 +54,7 @@ def test_a_row_leaves_results_that_later_commands_read(here: Path, capsys: pytes
     assert base.n_correct == read_result(ROW / "base-separable/imagenet12").n_correct
     assert {path.name for path in (folder / "dtd").iterdir()} == {
         "results.json", "DONE", "domain.safetensors", "last.safetensors", "best.safetensors", "curve.csv", "curve.png",
-        "predictions.csv",
+        "predictions.csv", "base.json",
     }  # fmt: skip
     assert run("table", str(ROW), "--tables", "2") == 0
     assert "pointwise-sharing" in capsys.readouterr().out
@@ -104,11 +104,55 @@ def test_export_is_an_ordinary_network(here: Path, capsys: pytest.CaptureFixture
     from mdl.training.finished import open_finished
 
     assert run("export", str(ROW / "pointwise-sharing/dtd"), "--out", "dtd.safetensors") == 0
-    assert "mdl:separable,width=2,classes=3 --weights dtd.safetensors" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "dissect run mdl:separable,width=2,classes=3 --weights dtd.safetensors --out runs/pointwise-sharing-dtd\n"
+    )
     network = separable_resnet26(3, width=2).eval()
     network.load_state_dict(load_file("dtd.safetensors"))
     images = torch.randn(2, 3, 18, 18)
     assert torch.equal(network(images), open_finished(ROW / "pointwise-sharing/dtd").network(images))
+
+
+def test_an_export_tells_how_its_network_wants_images(here: Path, tmp_path: Path) -> None:
+    """What the training used: the test's size of `COMMON`, and the statistics of the data set."""
+    from safetensors import safe_open
+
+    from data_prep import open_decathlon
+
+    assert run("export", str(ROW / "pointwise-sharing/dtd"), "--out", str(tmp_path / "dtd.safetensors")) == 0
+    with safe_open(tmp_path / "dtd.safetensors", "pt") as file:
+        told = json.loads(file.metadata()["dissection"])
+    mean, std = open_decathlon("tiny").mean_std("dtd")
+    assert told == {
+        "network": "mdl:separable,width=2,classes=3", "backbone": "separable", "width": 2, "n_classes": 3, "domain": "dtd",
+        "input_size": [18, 18], "mean": [float(v) for v in mean], "std": [float(v) for v in std],
+        "resize": "shorter side to 18 pixels, centre crop 18, bilinear",
+    }  # fmt: skip
+    from dissect.models import load_network
+
+    network = load_network(told["network"], weights=tmp_path / "dtd.safetensors")
+    assert (network.input_size, list(network.mean), list(network.std)) == ((18, 18), told["mean"], told["std"])
+    assert [network.source(what) for what in ("input_size", "mean", "std")] == ["file"] * 3
+    assert (network.domain, network.resize, network.notes) == ("dtd", told["resize"], [])
+
+
+def test_the_base_of_a_result_is_remembered(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained on a base that lies elsewhere, a result is evaluated and exported without naming it again."""
+    base, folder = tmp_path / "elsewhere/base.safetensors", tmp_path / "alone/system/dtd"
+    base.parent.mkdir()
+    base.write_bytes((ROW / "base-separable/imagenet12/body.safetensors").read_bytes())
+    trained = ("train", "--domain", "dtd", "--method", "classifier", "--base", str(base), "--out", str(folder), *COMMON)
+    assert run(*trained) == 0
+    assert run("eval", str(folder), "--data", "tiny") == 0
+    assert run("export", str(folder), "--out", str(tmp_path / "one.safetensors")) == 0
+    (tmp_path / "alone").rename(tmp_path / "moved")  # the base stays where it was
+    moved = str(tmp_path / "moved/system/dtd")
+    assert run("export", moved, "--out", str(tmp_path / "two.safetensors")) == 0
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+    base.unlink()
+    capsys.readouterr()
+    assert run("export", moved, "--out", str(tmp_path / "three.safetensors")) == 2
+    assert "give its file as --base" in capsys.readouterr().err
 
 
 def test_domains_lists_rules(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
