@@ -26,7 +26,7 @@ from data_prep.common.files import atomic_write, file_hash
 
 REMEDY = "restore it, or dissect again with `overwrite`"
 
-ARRAY_ERRORS = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+ARRAY_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What numpy and zipfile raise for an NPZ file that is damaged, encrypted, or none at all."""
 
 

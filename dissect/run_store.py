@@ -133,7 +133,7 @@ class Run:
     def unit_category(self) -> pd.DataFrame:
         """One row for each (unit, category), the best concept of that category: UNIT_CATEGORY_COLUMNS."""
         table = self._labelled("unit_category.csv", schema.UNIT_CATEGORY)
-        schema.check_units(self.path / "unit_category.csv", table, self.networks, len(self._categories))
+        schema.check_units(self.path / "unit_category.csv", table, self.networks, {"category": self._categories})
         return table
 
     @cached_property
@@ -142,7 +142,7 @@ class Run:
         if self._n_folds == 1:
             return None
         table = self._labelled("replicates.csv", schema.REPLICATES)
-        schema.check_units(self.path / "replicates.csv", table, self.networks, self._n_folds)
+        schema.check_units(self.path / "replicates.csv", table, self.networks, {"left_out": range(self._n_folds)})
         return table
 
     @cached_property
