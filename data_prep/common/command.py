@@ -210,6 +210,5 @@ def _explain(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or "the output folder"
         return f"The disk of {where} is full: free some space and give the same command again to resume."
-    return (
-        f"{error.filename or 'A file'} cannot be used ({error.strerror}): correct that, or choose another with --out."
-    )
+    where = error.filename2 or error.filename or "A file"  # the second is what a new file was to replace
+    return f"{where} cannot be used ({error.strerror}): correct that, or choose another with --out."
