@@ -85,7 +85,7 @@ class Split:
         digest = hashlib.sha256(repr((self.domain, self.split, self.class_names)).encode())
         for index, name in enumerate(self.file_names):
             numbers = self.image_ids[index], self.labels[index], *self.shapes[index], _size(self._sources[index])
-            digest.update("\0".join([name, *map(str, numbers)]).encode() + b"\n")
+            digest.update("\0".join([name, *map(str, numbers)]).encode("utf-8", "surrogatepass") + b"\n")
         return digest.hexdigest()
 
 

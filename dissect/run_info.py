@@ -89,6 +89,7 @@ _INFO: dict[str, Any] = {
     "data": {
         "name": _text, "images": _text, "fingerprint": _text, "n_images": _int, "categories": [_text], "n_used?": _int,
         "n_skipped?": _int, "skipped?": [{"name": _text, "reason": _text}],
+        "turned?": [{"name": _text, "shape": [_int]}],
     },
     "networks": [
         {

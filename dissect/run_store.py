@@ -8,7 +8,8 @@
 
 A finished folder holds
 
-    run.json             settings as resolved, versions, hashes, seed, timings, notes for the reader; `files` has the size,
+    run.json             settings as resolved, versions, hashes, seed, timings, notes for the reader, the images that were turned
+                         by their orientation tags with (H, W) after that (`data.turned`); `files` has the size,
                          sha256 and, of tables, the number of rows of each file below, by which `open_run` knows them again
     units.csv            one row for each unit: UNIT_COLUMNS; `unit` counts from 0
     concepts.csv         one row for each concept: CONCEPT_COLUMNS

@@ -92,14 +92,17 @@ def is_turned(picture: Image.Image, stated: tuple[int, int] | None) -> bool:
     return picture.size == (height, width) and height != width and orientation(picture) in TURNS
 
 
-def rgb_picture(picture: Image.Image, stated: tuple[int, int] | None = None) -> Image.Image:
+def rgb_picture(picture: Image.Image, stated: tuple[int, int] | None = None, draft: int | None = None) -> Image.Image:
     """The picture decoded, as 8-bit RGB, the right way up for its `stated` (H, W).
 
+    draft: a JPEG may be decoded at a fraction of its size, with sides of this length at least.
     Raises one of `IMAGE_ERRORS`; `WrongModeError`, one of them, where its channels have more than 8 bits.
     """
     if picture.mode.startswith(("I", "F")):
         raise WrongModeError(f"it has mode {picture.mode}, and images must have 8 bits per channel")
     turn = TURNS[orientation(picture)] if is_turned(picture, stated) else None
+    if draft is not None:
+        picture.draft("RGB", (draft, draft))
     rgb = picture.convert("RGB")
     return rgb if turn is None else rgb.transpose(turn)
 

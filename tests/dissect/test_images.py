@@ -104,7 +104,9 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
 def test_more_than_eight_bits_are_refused(tmp_path: Path, kind: type, mode: str) -> None:
     path = tmp_path / "deep.tif"
     Image.fromarray(np.full((6, 4), 300, kind)).save(path)
-    assert refusal(path) == f"{path} has mode {mode}; images must have 8 bits per channel: convert it."
+    assert refusal(path) == (
+        f"{path} cannot be used (it has mode {mode}, and images must have 8 bits per channel): convert it."
+    )
 
 
 def test_files_that_are_no_image(tmp_path: Path) -> None:
