@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import inspect
 import io
+import logging
 import os
 import re
 import sys
@@ -31,6 +32,7 @@ from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hint
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import at_home
+from data_prep.common.terminal import printable
 
 Command = Callable[..., int]
 
@@ -65,6 +67,8 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit. Status: that of the command, 2 for something the user can fix, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     _open_closed_streams()
+    if logging.lastResort:  # warnings name files too
+        logging.lastResort.setFormatter(_Printable())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
@@ -93,6 +97,11 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print(tool.interrupted, file=sys.stderr)
         sys.exit(130)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 def _open_closed_streams() -> None:
@@ -202,7 +211,7 @@ def _help_of(command: Command | Tool) -> Command:
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(sentence.split()))}", file=sys.stderr)
     return 2
 
 
