@@ -260,3 +260,27 @@ def test_labels_of_a_broden_set_survive_packing(tiny_broden: Path) -> None:
         for field in ("planes", "plane_category", "whole_image"):
             np.testing.assert_array_equal(getattr(packed, field), getattr(plain, field))
         assert packed.shape == plain.shape
+
+
+@pytest.mark.parametrize("on_bad_image", ["fail", "skip"])
+def test_skipping_is_advised_only_where_it_was_not_asked_for(tmp_path: Path, on_bad_image: str) -> None:
+    data = Labels(tmp_path, bad=())
+    lost = data.images[1].path
+    lost.unlink()
+    with reader_of(data, on_bad_image=on_bad_image) as reader:
+        if on_bad_image == "skip":
+            list(reader.batches())
+            assert reader.skipped == [(1, f"{lost} is missing: restore it.")]
+        else:
+            with pytest.raises(BadImageError) as caught:
+                list(reader.batches())
+            assert str(caught.value) == f"{lost} is missing: restore it, or set `on_bad_image` to skip."
+
+
+def test_an_error_leaves_the_state_before_its_batch(tmp_path: Path) -> None:
+    data = Labels(tmp_path, bad=())
+    data.images[3].path.unlink()
+    with reader_of(data, batch_size=2) as reader, pytest.raises(BadImageError):
+        for numbers, _ in reader.batches():
+            assert numbers.tolist() == [0, 1]
+    assert reader.n_read == 2 and reader.digests[:2].any(axis=1).all()
