@@ -33,7 +33,7 @@ from dissect.run_store import Run, RunFolderError, open_run
 from reports.claims import count_intervals
 from reports.figures import FIGURES, ReportFigure, Subject
 from reports.pictures import Pictures
-from reports.style import category_colours, figure_style, one_line, render, write_figure
+from reports.style import category_colours, figure_style, one_line, render, write_files
 from reports.summary import Population, categories_of, network_title, populations
 from reports.unit_browser import browser_table
 
@@ -150,9 +150,10 @@ def _write_figures(
 
 def _write_sheet(stem: Path, figure: Figure, photographs: bool) -> Sheet:
     """Write the figure; in the page, photographs go as JPEG and drawings as SVG, or as PNG where that is smaller."""
-    files = write_figure(figure, stem)
+    files = render(figure, ("png", "svg", "jpg") if photographs else ("png", "svg"))
+    write_files({format: files[format] for format in ("png", "svg")}, stem)
     if photographs:
-        content, kind = render(figure, "jpg"), "jpeg"
+        content, kind = files["jpg"], "jpeg"
     elif len(files["svg"]) <= _LARGEST_SVG:
         content, kind = files["svg"], "svg+xml"
     else:
