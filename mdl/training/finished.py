@@ -180,7 +180,9 @@ def _trained(weights: Path, header: dict[str, Any], result: Result) -> tuple[Pla
                 f"give the file that was trained with this result."
             )
     if meta["recipe"] != result.recipe:
-        raise ResultError(f"{weights} and {RESULT_FILE} are of different trainings: give the file of this result's own.")
+        raise ResultError(
+            f"{weights} and {RESULT_FILE} are of different trainings: give the file of this result's own."
+        )
     return plan, normalisation
 
 
