@@ -35,11 +35,13 @@ from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.parallel_tally import ParallelTally
+from dissect.precision import full_precision
 from dissect.receptive_field import receptive_fields
 from dissect.resume import resumable
 from dissect.rotation import rotation_of
 from dissect.scores import Counts
 from dissect.settings import Execution, Settings
+from dissect.steadiness import SteadyLook
 from dissect.taps import tap_layers
 from dissect.upsample import Geometry
 
@@ -50,6 +52,7 @@ class Dissection:
 
     folds: the counts of each fold of the images, of which `counts` is the sum. masks: of each unit on its strongest images.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
+    varying: how the network answers differently to the same images, where that was allowed.
     seconds: time by stage; `read` is only the time spent waiting for the reading threads.
     """
 
@@ -61,6 +64,7 @@ class Dissection:
     masks: MaskRecorder
     images: np.ndarray
     skipped: list[tuple[int, str]]
+    varying: str
     seconds: dict[str, float]
 
     @property
@@ -84,6 +88,7 @@ def dissect(
     from which the same call resumes. Raises `UserError` for what the user can fix."""
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
+    layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     fold_of = image_folds([image.name for image in data.images], settings.folds)
     decides = _fingerprint(network, layers, data, settings)
@@ -103,10 +108,11 @@ def dissect(
         ) as checkpoint,
     ):
         # One pass over the images: the upper tail of every unit, and the maps that can still exceed its threshold.
-        with tap_layers(model, modules) as look:
+        with full_precision(), tap_layers(model, modules, layouts) as look:
+            steady = SteadyLook(look, allow_varying=execution.allow_varying)
             for numbers, pixels in clock.iterate("read", reader.batches()):
                 with clock("forward"):
-                    maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(device))))
+                    maps = rotate(steady(network.prepare(torch.from_numpy(pixels).to(device))))
                 with clock("thresholds"):
                     collected.add(numbers, [maps[module] for module in modules])
                 checkpoint()
@@ -139,6 +145,7 @@ def dissect(
         masks=masks,
         images=np.sort(tally.images),
         skipped=reader.skipped,
+        varying=steady.varying,
         seconds=clock.seconds,
     )
 
@@ -174,5 +181,5 @@ def _geometry(network: Network, layers: Sequence[Layer], settings: Settings) -> 
     shapes = [layer.shape[1:] for layer in layers if layer.shape]  # a chosen layer always has one
     if settings.upsample == "half-pixel":
         return Geometry(shapes)
-    anchors = [receptive_fields(network.model, layer.module, network.input_size) for layer in layers]
+    anchors = [receptive_fields(network.model, layer.module, network.input_size, layer.layout) for layer in layers]
     return Geometry(shapes, anchors, network.input_size)

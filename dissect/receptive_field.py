@@ -23,8 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dissect.errors import TapError
+from dissect.layouts import Layout
 from dissect.preprocessing import input_channels
-from dissect.taps import TapError, tap_layers
+from dissect.taps import tap_layers
 
 _LONGER = (1, 2, 4, 8)
 
@@ -39,11 +41,20 @@ class Anchors(NamedTuple):
     stride: float
 
 
-def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) -> tuple[Anchors, Anchors]:
+def receptive_fields(
+    model: nn.Module, layer: str, input_size: tuple[int, int], layout: Layout | None = None
+) -> tuple[Anchors, Anchors]:
     """Anchors along the rows and the columns. Runs about a hundred images through the network on its device.
 
-    Raises `TapError` where the cells have no centres (global pooling on the way) or are not evenly spaced.
+    layout: of the layer's output; (B, U, h, w) if not given. Raises `TapError` where the cells have no centres (global pooling
+    or attention on the way) or are not evenly spaced.
     """
+    layout = layout or Layout()
+    if layout.name in ("tokens", "vector"):
+        raise TapError(
+            f"Layer {layer!r} gives {'tokens' if layout.name == 'tokens' else 'a vector'}, whose receptive fields are not looked "
+            f"for: set `upsample` to half-pixel."
+        )
     n_channels = input_channels(model, input_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the switch for oneDNN warns of settings that it does not change
@@ -51,7 +62,7 @@ def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) 
         with (
             torch.backends.mkldnn.flags(enabled=False),
             torch.backends.cudnn.flags(enabled=False),
-            tap_layers(model, [layer]) as look,
+            tap_layers(model, [layer], {layer: Layout(layout.name)}) as look,
         ):
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
 

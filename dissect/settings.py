@@ -36,6 +36,11 @@ UnionRule = Literal["category", "all-images", "touched"]
 
 UpsampleRule = Literal["half-pixel", "receptive-field"]
 
+LayoutName = Literal["channels-first", "channels-last", "tokens", "vector"]
+"""How a layer's output holds its units: see `dissect.layouts`."""
+
+LayoutRule = Literal["auto", "channels-first", "channels-last", "tokens", "vector"]
+
 LAYERS = ("18", "20", "22")
 """The convolutions of ResNet-26 that the paper's Figures 5 and 6 show."""
 
@@ -52,6 +57,9 @@ class Settings:
 
     tap: TapPoint = "conv"
     """Where convolutions are tapped: their output, after the BatchNorm that follows, or after the ReLU after that."""
+
+    layout: LayoutRule = "auto"
+    """Which axis of the layers' output holds the units; auto finds it, and dissect layers shows what it found."""
 
     upsample: UpsampleRule = "half-pixel"
     """Half-pixel centres, or cells anchored at the centres of their receptive fields."""
@@ -90,7 +98,12 @@ class Settings:
                 f"`rotate` is {self.rotate!r}; it must be a whole number in 0..2^63 - 1, the seed of the rotation, or not be "
                 f"given."
             )
-        for name, allowed in (("tap", TapPoint), ("upsample", UpsampleRule), ("union", UnionRule)):
+        for name, allowed in (
+            ("tap", TapPoint),
+            ("layout", LayoutRule),
+            ("upsample", UpsampleRule),
+            ("union", UnionRule),
+        ):
             _check_choice(name, getattr(self, name), get_args(allowed))
 
     def as_json(self) -> dict[str, Any]:
@@ -116,6 +129,9 @@ class Execution:
 
     on_bad_image: Literal["skip", "fail"] = "fail"
     """What to do with an image or label map that cannot be used."""
+
+    allow_varying: bool = False
+    """Dissect a network all the same that answers differently when it is shown the same images again, or fewer at once."""
 
     checkpoint_every: Annotated[float, Suppress] = 120.0
     """Seconds between two savings of the work done so far, from which an interrupted run resumes."""

@@ -192,7 +192,7 @@ def test_a_layer_that_fires_twice() -> None:
     shared = Function(torch.relu)
     model = nn.Sequential(OrderedDict(first=shared, second=shared, end=nn.Identity()))
     assert refusal(model, "first", "end") == (
-        "Layer 'first' fires more than once a forward pass: tap a module inside or around it."
+        "Layer 'first' fires more than once a forward pass: name one of its calls, such as 'first@2'."
     )
 
 
