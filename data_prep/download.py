@@ -190,8 +190,8 @@ def _extract(archive: Path, targets: Mapping[str, Path], check: Callable[[Path],
                 n_bytes += member.size
                 if n_bytes > most:
                     raise UserError(
-                        f"{archive} would unpack to more than {most:,} bytes: it is not the official archive; delete it and beware "
-                        f"of where it came from."
+                        f"{archive} would unpack to more than {most:,} bytes: it is not the official archive; delete it and "
+                        f"beware of where it came from."
                     )
                 name = member.name.removeprefix("./").rstrip("/")
                 if not (member.isfile() or member.isdir()) or not (is_inside(name) or member.name == "."):

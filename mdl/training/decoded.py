@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.common.caches import make_room, mark_used
 from data_prep.common.errors import UserError
 from data_prep.common.files import atomic_write
 
@@ -47,13 +48,17 @@ def read_decoded(path: Path, n_images: int) -> tuple[np.ndarray, np.ndarray] | N
     if not path.exists():
         return None
     if path.is_file() and (found := _whole(path, n_images)):
+        mark_used(path)
         return found
     _log.warning("%s is damaged: its images are decoded again.", path)
     return None
 
 
 def write_decoded(path: Path, images: Iterable[np.ndarray]) -> None:
-    """The images as the file, whole or not at all. Raises `UserError` where the folder takes none."""
+    """The images as the file, whole or not at all; deletes older files of the folder beyond the limit (see `make_room`).
+
+    Raises `UserError` where the folder takes none.
+    """
     sizes, digest = [], hashlib.sha256()
     with _advice(path.parent), atomic_write(path) as file:
 
@@ -67,6 +72,7 @@ def write_decoded(path: Path, images: Iterable[np.ndarray]) -> None:
         add(np.array(sizes, "<i4").tobytes())
         add(len(sizes).to_bytes(_COUNT, "little"))
         file.write(digest.digest())
+    make_room(path.parent, f"*{ENDING}", keep=path)
 
 
 def _whole(path: Path, n_images: int) -> tuple[np.ndarray, np.ndarray] | None:
