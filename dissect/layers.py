@@ -57,7 +57,7 @@ class Layer:
 
 
 def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRule = "auto") -> list[Layer]:
-    """Every call of a module in a forward pass over one image of the given (H, W), in order of completion.
+    """Every call of a module in a forward pass over images of the given (H, W), in order of completion.
 
     layout: how outputs hold their units, where it is not to be found.
 
@@ -66,10 +66,14 @@ def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRul
     [('1', 'conv', '0', (8, 6, 6)), ('2', 'depthwise', '1', (8, 4, 4)), ('2', 'pointwise', '2', (4, 4, 4))]
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    image = torch.zeros(1, input_channels(model, input_size), *input_size, device=device)
-    calls = record_calls(model, image)
-    grown = grown_shapes(model, image) if layout == "auto" else {}
-    layouts = find_layouts(calls, grown=grown, input_size=input_size, wanted=layout)
+    images = torch.zeros(2, input_channels(model, input_size), *input_size, device=device)
+    try:
+        calls = record_calls(model, images)
+    except TapError:  # a network may take one image at a time
+        images = images[:1]
+        calls = record_calls(model, images)
+    grown = grown_shapes(model, images[:1]) if layout == "auto" else {}
+    layouts = find_layouts(calls, n_images=len(images), grown=grown, input_size=input_size, wanted=layout)
     numbers = number_convolutions(calls, layouts)
     return [
         Layer(
@@ -77,7 +81,7 @@ def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRul
             operator=operator_of(call.module, its_layout),
             label=number or call.name,
             layout=its_layout,
-            output=_described(call),
+            output=_described(call, len(images)),
             followers=followers(call, calls) if number else (),
             numbered=bool(number),
         )
@@ -110,7 +114,8 @@ def select_layers(
         if layer.layout is None:
             raise TapError(
                 f"Layer {layer.module!r} gives {layer.output}, which holds no units for each image (a map (B, U, h, w) or "
-                f"(B, h, w, U), tokens on a grid, or a vector): tap another layer, of those that `dissect layers` lists."
+                f"(B, h, w, U), tokens on a grid, or a vector): tap another layer, of those that `dissect layers` lists, or give "
+                f"another `layout`."
             )
     return tapped
 
@@ -152,8 +157,8 @@ def _tapped_at(layer: Layer, tap: TapPoint, by_name: dict[str, Layer]) -> Layer:
     return replace(layer, module=module, layout=at.layout, output=at.output)
 
 
-def _described(call: Call) -> str:
+def _described(call: Call, n_images: int) -> str:
     output = call.output
     if output is None:
         return f"a {type(call.given[0]).__name__}"
-    return fault_of(output) or f"a tensor of shape {tuple(output.shape)}"
+    return fault_of(output) or f"a tensor of shape {tuple(output.shape)} for {n_images} images"

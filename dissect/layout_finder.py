@@ -1,6 +1,6 @@
 """Which axis of each call's output holds the units: found by what the layer says of itself, and by what grows with the image.
 
-    layouts = find_layouts(calls, grown=grown_shapes(model, images), input_size=(224, 224))
+    layouts = find_layouts(calls, n_images=2, grown=grown_shapes(model, images[:1]), input_size=(224, 224))
     layouts[3]                                # Layout("channels-last", (96, 56, 56)), or None where the output is no map
 
 Of four axes, (B, U, h, w) or (B, h, w, U), the units' is the one that has as many entries as the module says it gives features
@@ -42,7 +42,7 @@ def grown_shapes(model: nn.Module, images: Tensor) -> Grown:
 
 
 def find_layouts(
-    calls: Sequence[Call], *, grown: Grown, input_size: tuple[int, int], wanted: LayoutRule = "auto"
+    calls: Sequence[Call], *, n_images: int, grown: Grown, input_size: tuple[int, int], wanted: LayoutRule = "auto"
 ) -> list[Layout | None]:
     """For each call its layout, None where its output holds no units or not in the layout `wanted`."""
     of_tensor: dict[int, LayoutName] = {}
@@ -50,7 +50,7 @@ def find_layouts(
     layouts: list[Layout | None] = []
     for call in calls:
         output, layout = call.output, None
-        if output is not None and len(output) == 1 and output.numel() and not fault_of(output):
+        if output is not None and output.ndim and len(output) == n_images and output.numel() and not fault_of(output):
             shape = tuple(output.shape[1:])
             if wanted != "auto":
                 layout = _as_wanted(wanted, call, shape, grids, input_size)
