@@ -134,7 +134,7 @@ def test_a_set_of_which_every_image_is_bad(refused, tiny_broden: Path) -> None:
         (["--layers", "pointwize"], "No layer of the network is called 'pointwize', or none fires; nearest: pointwise"),
         (["--layers", "spare"], "No layer of the network is called 'spare', or none fires; nearest: "),
         (["--layers", "pair"], "Layer 'pair' gives a tuple, which holds no units for each image"),
-        (["--layers", "flat", "--layout", "tokens"], "Layer 'flat' gives a tensor of shape (2, 6) for 2 images, which holds no units"),
+        (["--layers", "flat", "--layout", "tokens"], "Layer 'flat' gives a tensor of shape (2, 6) for 2 images, which"),
         (["--layers"], "No layer is chosen"),
         (["--layers", 2, "--ops", "conv"], "Layer '2' has no operator conv; it has depthwise, pointwise."),
     ],
