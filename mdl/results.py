@@ -218,6 +218,8 @@ def read_predictions(folder: str | Path, n_classes: int | None = None) -> dict[i
     """
     path = Path(folder) / PREDICTION_FILE
     try:
+        if not path.is_file():  # a device never ends
+            raise FileNotFoundError("there is no such file")
         _check_hash(Path(folder), PREDICTION_FILE)
         header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
         if header != ["image_id", "class"]:
