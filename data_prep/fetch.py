@@ -71,7 +71,7 @@ def fetch(url: str, path: Path, progress: Progress = silent, *, limit: int | Non
 def _answer(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
     try:
         request = urllib.request.Request(url, headers=headers)
-        return urllib.request.urlopen(request, timeout=TIMEOUT)  # type: ignore[no-any-return]
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
     except (ValueError, http.client.InvalidURL) as error:
         raise UserError(f"{url} is no address that can be asked ({error}): correct it.") from error
 

@@ -14,10 +14,12 @@ from contextlib import suppress
 from typing import Any
 
 import numba
-from numba import config
+from numba import config as _config
 
 from data_prep.common.caches import COMPILED, cache_folder
 from data_prep.common.errors import UserError
+
+config: Any = _config  # whose settings are made when numba is imported
 
 
 def compiled(function: Callable[..., Any]) -> Any:

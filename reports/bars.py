@@ -77,7 +77,7 @@ def _write_values(
     axis: Axes, values: Iterable[tuple[float, float, str]], *, points: float, size: float, rotation: int = 0
 ) -> None:
     """A text over each bar, given as (x, height, text), so many points above it."""
-    above = axis.transData + ScaledTranslation(0, points / 72, axis.get_figure(root=True).dpi_scale_trans)
+    above = axis.transData + ScaledTranslation(0, points / 72, axis.figure.dpi_scale_trans)
     for x, height, text in values:
         axis.text(x, height, text, transform=above, ha="center", va="bottom", size=size, rotation=rotation)
 

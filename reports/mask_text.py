@@ -80,7 +80,7 @@ def _runs(bits: np.ndarray, n_pixels: int) -> tuple[np.ndarray, np.ndarray, np.n
     before[:, 1:] |= closed[:, :-1] << 7
     changes = (closed ^ before).ravel()
     (at,) = np.nonzero(changes)
-    which, bit = np.nonzero(np.unpackbits(changes[at]).reshape(-1, 8))
+    which, bit = np.nonzero(np.unpackbits(changes[at].astype(np.uint8)).reshape(-1, 8))
     number, byte = np.divmod(at[which], closed.shape[1])
     position = byte * 8 + bit
     return number[::2], position[::2], position[1::2] - position[::2]

@@ -189,9 +189,9 @@ def _pixels(figure: Figure, dpi: int) -> Image.Image:
     """The figure drawn on white."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="rgba", dpi=dpi)
-    size = tuple(int(inches * dpi) for inches in figure.get_size_inches())
-    drawn = Image.frombytes("RGBA", (size[0], size[1]), buffer.getvalue())
-    if drawn.getextrema()[3] != (255, 255):
+    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
+    drawn = Image.frombytes("RGBA", (width, height), buffer.getvalue())
+    if drawn.getchannel("A").getextrema() != (255, 255):
         drawn = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
     return drawn.convert("RGB")
 

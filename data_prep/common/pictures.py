@@ -63,7 +63,7 @@ def open_picture(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Iter
     """The picture in a file, or in the bytes of one, not decoded yet. Raises one of `IMAGE_ERRORS`."""
     with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
         try:
-            picture = Image.open(file, formats=formats)
+            picture = Image.open(file, formats=list(formats))
         except UnidentifiedImageError:
             raise UnidentifiedImageError(
                 f"it is none of {', '.join(formats)}" if formats[1:] else f"it is no {formats[0]}"

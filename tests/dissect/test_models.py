@@ -371,7 +371,10 @@ def test_wishes_come_before_what_the_network_says(nets: str) -> None:
         ({"mean": (float("nan"),)}, "`mean` is nan; give three numbers"),
         ({"std": (58.4, 57.1, 57.4)}, "`std` is 58.4 57.1 57.4; give three numbers"),
         ({"mean": (0, 0, float("inf"))}, "`mean` is 0 0 inf; give three numbers"),
-        ({"std": (1, 1, 0)}, "`std` is 1 1 0; give three numbers, for red, green and blue, or one for all, in 0..1, above 0."),
+        (
+            {"std": (1, 1, 0)},
+            "`std` is 1 1 0; give three numbers, for red, green and blue, or one for all, in 0..1, above 0.",
+        ),
         ({"std": (1, 1, float("nan"))}, "`std` is 1 1 nan; give three numbers"),
     ],
 )
