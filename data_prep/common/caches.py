@@ -118,9 +118,10 @@ def clear(names: Iterable[str]) -> None:
     """Delete parts of the cache by the names of their folders, or "all" of it. Raises `UserError` for an unknown name."""
     names, there = list(names), _contents()
     for name in names:
-        if name != "all":
-            choose("part of the cache", name, [*there, "all"], where=cache_folder())
-    for name in there if "all" in names else names:
+        choose(
+            "part of the cache", name, dict.fromkeys([*there, COMPILED, DECODED, HASHES, "all"]), where=cache_folder()
+        )
+    for name in there if "all" in names else there.keys() & names:
         folders = {cache_folder() / name}
         for path in there[name][1]:
             folders.update(folder for folder in path.parents if folder.is_relative_to(cache_folder() / name))
