@@ -47,28 +47,27 @@ def find_layouts(
     """For each call its layout, None where its output holds no units or not in the layout `wanted`."""
     of_tensor: dict[int, LayoutName] = {}
     grids: list[tuple[int, int]] = []  # of the maps so far
+    in_order = True
     layouts: list[Layout | None] = []
     for call in calls:
-        output, layout = call.output, None
-        if output is not None and output.ndim and len(output) == n_images and output.numel() and not fault_of(output):
-            shape = tuple(output.shape[1:])
-            if wanted != "auto":
-                layout = _as_wanted(wanted, call, shape, grids, input_size)
-            elif len(shape) == 3:
-                known = of_tensor.get(id(output))
-                name = known or _channels(
-                    call, shape, grown.get((call.module_name, call.number)), of_tensor, input_size
-                )
-                layout = _map(name, shape)
-            elif len(shape) == 2:
-                layout = _tokens(call, shape, grids)
-            elif len(shape) == 1:
-                layout = Layout("vector", (shape[0], 1, 1))
-        if layout and layout.shape:
-            of_tensor[id(output)] = layout.name
-            if len(shape) == 3:
-                grids.append(layout.shape[1:])
-        layouts.append(layout)
+        output, found = call.output, None
+        if output is None or not output.ndim or len(output) != n_images or not output.numel() or fault_of(output):
+            layouts.append(None)
+            continue
+        shape = tuple(output.shape[1:])
+        if len(shape) == 3:
+            name = of_tensor.get(id(output)) or _channels(call, grown, of_tensor, input_size)
+            found = _map(name, shape) if name else None
+        elif len(shape) == 2:
+            in_order = in_order and not _reorders(call)
+            found = _tokens(call, shape, grids) if in_order else None
+        elif len(shape) == 1:
+            found = Layout("vector", (shape[0], 1, 1))
+        if found and found.shape and len(shape) == 3:
+            of_tensor[id(output)] = found.name
+            if _in_proportion(*found.shape[1:], input_size):
+                grids.append(found.shape[1:])
+        layouts.append(found if wanted == "auto" else _as_wanted(wanted, call, shape, grids, input_size))
     return layouts
 
 
@@ -78,28 +77,34 @@ def _map(name: LayoutName, shape: tuple[int, ...]) -> Layout:
 
 
 def _channels(
-    call: Call,
-    shape: tuple[int, ...],
-    grown: torch.Size | None,
-    of_tensor: Mapping[int, LayoutName],
-    input_size: tuple[int, int],
-) -> LayoutName:
-    first, last = shape[0], shape[2]
-    count = _n_features(call.module)
+    call: Call, grown: Grown, of_tensor: Mapping[int, LayoutName], input_size: tuple[int, int]
+) -> LayoutName | None:
+    assert call.output is not None
+    first, second, last = call.output.shape[1:]
+    # Windows of a map, (B, n, cells, U), are no map.
+    first_fits, last_fits = _in_proportion(second, last, input_size), _in_proportion(first, second, input_size)
+    if_last: LayoutName | None = "channels-last" if last_fits else None
+    count, larger = _n_features(call.module), grown.get((call.module_name, call.number))
     if count in (first, last) and first != last:
-        return "channels-first" if count == first else "channels-last"
-    if grown and len(grown) == 4 and (grown[1] == first) != (grown[3] == last):
-        return "channels-first" if grown[1] == first else "channels-last"
+        return "channels-first" if count == first else if_last
+    if larger and len(larger) == 4 and (larger[1] == first) != (larger[3] == last):
+        return "channels-first" if larger[1] == first else if_last
     if isinstance(call.module, nn.Linear):
-        return "channels-last"
+        return if_last
     taken = call.taken[0]
-    if isinstance(taken, Tensor) and taken.shape[1:] == shape and id(taken) in of_tensor:
+    if isinstance(taken, Tensor) and taken.shape == call.output.shape and id(taken) in of_tensor:
         return of_tensor[id(taken)]
-    if not grown:  # the network takes no larger image, so nothing is known but the proportions
-        height, width = input_size
-        first_fits, last_fits = shape[1] * width == shape[2] * height, shape[0] * width == shape[1] * height
-        return "channels-last" if last_fits and not first_fits else "channels-first"
-    return "channels-first"
+    # Of a network that takes no larger image nothing is known but the proportions.
+    return "channels-first" if larger or first_fits else if_last
+
+
+def _in_proportion(height: int, width: int, input_size: tuple[int, int]) -> bool:
+    """Whether a map has the image's proportions, give or take a row or a column.
+
+    >>> _in_proportion(7, 14, (112, 224)), _in_proportion(14, 14, (112, 224)), _in_proportion(16, 49, (224, 224))
+    (True, False, False)
+    """
+    return abs(height * input_size[1] - width * input_size[0]) <= max(input_size)
 
 
 def _tokens(call: Call, shape: tuple[int, ...], grids: Sequence[tuple[int, int]]) -> Layout | None:
@@ -110,6 +115,17 @@ def _tokens(call: Call, shape: tuple[int, ...], grids: Sequence[tuple[int, int]]
     fitting = [grid for grid in grids if 0 <= n_tokens - prod(grid) <= min(MOST_LEFT_OUT, prod(grid))]
     grid = max(reversed(fitting), key=prod, default=None)
     return Layout("tokens", (n_units, *grid), n_tokens - prod(grid)) if grid else None
+
+
+def _reorders(call: Call) -> bool:
+    """Whether the module gives the very tokens that it takes, in another order, as Hiera does to have windows side by side:
+    where each of them lies is then known to nobody."""
+    taken, output = call.taken[0], call.output
+    if not isinstance(taken, Tensor) or output is None or taken.shape != output.shape or taken is output:
+        return False
+    if torch.equal(taken, output):
+        return False
+    return torch.equal(taken[0].sort(0).values, output[0].sort(0).values)
 
 
 def _as_wanted(

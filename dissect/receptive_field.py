@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def receptive_fields(
         # oneDNN and cuDNN may compute tiles of outputs together, which would smear the NaN.
         with (
             torch.backends.mkldnn.flags(enabled=False),
-            torch.backends.cudnn.flags(enabled=False),
+            _without_cudnn(),
             tap_layers(model, [layer], {layer: Layout(layout.name)}) as look,
         ):
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -70,6 +71,17 @@ def receptive_fields(
                 return look(image[:, :n_channels].to(device))[layer]
 
             return _along(maps, layer, input_size, 0), _along(maps, layer, input_size, 1)
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    # `cudnn.flags` would stumble over a program that sets TF32 by PyTorch's newer names.
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def _along(maps: Callable[[Tensor], Tensor], layer: str, input_size: tuple[int, int], axis: int) -> Anchors:
