@@ -75,10 +75,13 @@ def open_picture(source: Path | bytes, formats: Sequence[str] = FORMATS) -> Iter
 def orientation(picture: Image.Image) -> int:
     """The orientation tag, 1 to 8; 1, which is upright, where there is none that can be read.
 
-    Pillow turns TIFF by itself when it decodes, and has done so in `size` already.
+    Pillow turns TIFF by itself when it decodes, and has done so in `size` already. PNG may have its tag behind the pixels, so it
+    is decoded, and raises one of `IMAGE_ERRORS` where it is damaged.
     """
     if picture.format == "TIFF":
         return 1
+    if picture.format == "PNG":
+        picture.load()  # not within `try`: it raises only once, and gives black pixels after that
     try:
         tag = picture.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged tag is none; readers of EXIF raise whatever they stumble on

@@ -206,6 +206,20 @@ def test_a_damaged_tag_is_none(tmp_path):
                 assert rgb_picture(picture, (40, 24)).size in ((40, 24), (24, 40))
 
 
+def test_looking_for_a_tag_hides_no_damage(tmp_path):
+    """Pillow decodes a PNG to find its tag, and raises only the first time that it decodes."""
+    save(tmp_path / "a.png", SCENE)
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    start = data.index(b"IDAT") + 4
+    data[start + 900 : start + 930] = bytes(30)
+    (tmp_path / "a.png").write_bytes(data)
+    for stated in (None, (24, 40), (40, 24)):
+        with pytest.raises(BadImageError, match="cannot be read"):
+            read_image(tmp_path / "a.png", (24, 40), stated)
+    with open_picture(tmp_path / "a.png") as picture, pytest.raises(IMAGE_ERRORS):
+        orientation(picture)
+
+
 def test_a_square_image_is_used_as_it_is_stored(tmp_path):
     square = SCENE[:, :24]
     save(tmp_path / "a.png", square, 6)
