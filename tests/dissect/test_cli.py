@@ -92,7 +92,9 @@ def test_command_lines_that_are_not_understood(dissect, args: list[str], words: 
 def test_a_run_and_the_same_again(run, dissect, out: Path) -> None:
     said = run("--layers", 1, 2, "--names", "mine", "--domains", "nowhere")
     assert said.status == 0 and said.err == ""
-    assert said.out.splitlines()[0] == "detectors: best IoU > 0.04; unique: distinct concepts among them"
+    note, heading, *_ = said.out.splitlines()
+    assert note.startswith("note: Nobody said whether the network mine is trained")
+    assert heading == "detectors: best IoU > 0.04; unique: distinct concepts among them"
     assert [line.split()[:4] for line in said.out.splitlines()[1:5]] == [
         ["network", "layer", "operator", "units"],
         ["mine", "1", "conv", "4"],
