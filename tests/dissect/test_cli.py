@@ -95,7 +95,7 @@ def test_a_run_and_the_same_again(run, dissect, out: Path) -> None:
     note, heading, *_ = said.out.splitlines()
     assert note.startswith("note: Nobody said whether the network mine is trained")
     assert heading == "detectors: best IoU > 0.04; unique: distinct concepts among them"
-    assert [line.split()[:4] for line in said.out.splitlines()[1:5]] == [
+    assert [line.split()[:4] for line in said.out.splitlines()[2:6]] == [
         ["network", "layer", "operator", "units"],
         ["mine", "1", "conv", "4"],
         ["mine", "2", "depthwise", "4"],
