@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL.Image import Resampling
@@ -28,6 +28,13 @@ from data_prep.formats import BadImageError, ImageLabels, ImageRecord, LabelledI
 
 LABEL_CACHE_BYTES = 256 * 2**20
 DIGEST_BYTES = 16
+
+
+class Position(NamedTuple):
+    """A place between two batches: images read or skipped before it, and how many of them were skipped."""
+
+    n_read: int
+    n_skipped: int
 
 
 class ImageReader:
@@ -88,6 +95,11 @@ class ImageReader:
             self.skipped += skipped
             if numbers:
                 yield np.array(numbers), np.stack(pixels)
+
+    @property
+    def position(self) -> Position:
+        """How far the batches handed out have come."""
+        return Position(self.n_read, len(self.skipped))
 
     def reads_the_same(self, digests: np.ndarray) -> bool:
         """Whether the first images still give what `digests` (n, 16) say; reads them."""

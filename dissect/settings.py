@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Suppress, arg
 
+from data_prep.common.devices import usable_cpus
 from data_prep.common.errors import UserError, check_range
 
 TapPoint = Literal["conv", "bn", "relu"]
@@ -121,8 +122,8 @@ class Execution:
     batch_size: int = 4
     """Images in each forward pass; on a CPU a small batch is the fast one."""
 
-    workers: int = 2
-    """Threads that read images and count."""
+    workers: int | None = None
+    """Lanes that compute, threads that read images and count; as many as there are CPUs to use if not given."""
 
     memory: float = 0.5
     """GiB for activations that wait for their threshold; past it they go to the run folder's disk."""
@@ -138,10 +139,19 @@ class Execution:
 
     def __post_init__(self) -> None:
         check_range("`batch_size`", self.batch_size, 1, 4096)
-        check_range("`workers`", self.workers, 1, 256)
+        check_range("`workers`", self.n_workers, 1, 256)
         check_range("`memory`", self.memory, 1e-6, 2**20)
         check_range("`checkpoint_every`", self.checkpoint_every, 0, 2**20)
         _check_choice("on_bad_image", self.on_bad_image, ("skip", "fail"))
+
+    @property
+    def n_workers(self) -> int:
+        """`workers`, or the CPUs that this process may use."""
+        return min(usable_cpus(), 256) if self.workers is None else self.workers
+
+    def n_lanes(self, device: str) -> int:
+        """Batches that are computed beside each other: one on a GPU, which is busy with one."""
+        return self.n_workers if device == "cpu" else 1
 
     @property
     def memory_bytes(self) -> int:
