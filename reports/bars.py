@@ -142,7 +142,7 @@ def figure6(panels: Mapping[str, Sequence[Population]], measure: Measure = "attr
     top = max(measure_of(p, measure) for pops in panels.values() for p in pops)
     for k, (axis, (title, pops)) in enumerate(zip(axes, panels.items(), strict=True)):
         attribute_bars(axis, pops, measure, colours)
-        _value_axis(axis, top).set_title(fit_text(title, width / columns - 0.5, 8, "bold"))
+        _value_axis(axis, top).set_title(fit_text(title, width / columns - 0.5, 8, "bold"), y=1)
         if k % columns == 0:
             axis.set_ylabel(AXIS_LABEL[measure])
         if top == 0:

@@ -9,6 +9,7 @@ A mask covers the whole image whatever its own size: it is stretched to the imag
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,11 @@ def thumbnail_jpeg(path: Path, side: int, quality: int = 65, *, stated: tuple[in
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
+
+
+def thumbnail_jpegs(files: Sequence[tuple[Path, tuple[int, int] | None]], side: int) -> list[bytes | None]:
+    """`thumbnail_jpeg` of each (path, stated)."""
+    return [thumbnail_jpeg(path, side, stated=stated) for path, stated in files]
 
 
 def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -10,19 +10,21 @@ An image that has gone since the run becomes a grey square: a report is made all
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
 from dissect.run_store import Run, StrongestMasks
-from reports.overlay import grey_placeholder, masked_tile, read_image, strip, thumbnail_jpeg
+from reports.crew import Crew
+from reports.overlay import grey_placeholder, masked_tile, read_image, strip, thumbnail_jpegs
 from reports.summary import Population
 
 TILE = 224
 """Side of an image in a figure, pixels."""
+PORTION = 48
+"""Images that are read in one go, by whoever is free."""
 
 
 class Pictures:
@@ -46,7 +48,8 @@ class Pictures:
         tiles = []
         for rank, image in enumerate(strongest.image[row][:n_images]):
             if image >= 0:
-                pixels = read_image(self._run.image_root / self.names[image], TILE, self._turned.get(self.names[image]))
+                path, stated = self._file(image)
+                pixels = read_image(path, TILE, stated)
                 if pixels is None:
                     self.missing.add(self.names[image])
                     tiles.append(grey_placeholder(TILE))
@@ -54,24 +57,24 @@ class Pictures:
                     tiles.append(masked_tile(pixels, strongest.mask(row, rank), TILE))
         return strip(tiles) if tiles else None
 
-    def thumbnails(self, images: Iterable[int], side: int, done: Callable[[int, int], None]) -> list[str]:
+    def thumbnails(self, images: Iterable[int], side: int, crew: Crew, done: Callable[[int, int], None]) -> list[str]:
         """Each image as a small JPEG in base64, in the order given; an empty string where it cannot be read.
 
         done: called with the number finished and the number in all.
         """
+        images, texts = list(images), []
+        portions = [images[start : start + PORTION] for start in range(0, len(images), PORTION)]
+        tasks = [crew.submit(thumbnail_jpegs, [self._file(image) for image in portion], side) for portion in portions]
+        for portion, task in zip(portions, tasks, strict=True):
+            jpegs = crew.result(task)
+            for image, jpeg in zip(portion, jpegs, strict=True):
+                if jpeg is None:
+                    self.missing.add(self.names[image])
+                texts.append(base64.b64encode(jpeg or b"").decode("ascii"))
+                done(len(texts), len(images))
+        return texts
 
-        def encode(image: int) -> str:
-            jpeg = thumbnail_jpeg(
-                self._run.image_root / self.names[image], side, stated=self._turned.get(self.names[image])
-            )
-            if jpeg is None:
-                self.missing.add(self.names[image])
-                return ""
-            return base64.b64encode(jpeg).decode("ascii")
-
-        images, encoded = list(images), []
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            for text in pool.map(encode, images):
-                encoded.append(text)
-                done(len(encoded), len(images))
-        return encoded
+    def _file(self, image: int) -> tuple[Path, tuple[int, int] | None]:
+        """Where an image lies, and the size stated for it if the run turned it."""
+        name = self.names[image]
+        return self._run.image_root / name, self._turned.get(name)

@@ -203,6 +203,12 @@ def write_figure(figure: Figure, stem: Path) -> dict[str, bytes]:
     return files
 
 
+def files_of(figure: Figure, photographs: bool) -> dict[str, bytes]:
+    """A figure as the files that lie beside the page and, for photographs, the JPEG that goes into it."""
+    with figure_style():
+        return render(figure, ("png", "svg", "jpg") if photographs else ("png", "svg"))
+
+
 def write_files(files: Mapping[str, bytes], stem: Path) -> None:
     """Write the bytes of each format as `stem`.FORMAT, whole or not at all."""
     for format, content in files.items():

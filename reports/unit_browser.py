@@ -1,6 +1,6 @@
 """Every unit of a run as one compact table for the page's browser of units.
 
-    data = browser_table(run, populations(run), Pictures(run), categories)
+    data = browser_table(run, populations(run), Pictures(run), categories, crew=Crew(0))
     html = htmlsafe_json_dumps(data)      # goes into the page, and unit_browser.js draws from it
 
 Each image that some unit needs is held once, as a small JPEG; a mask is a short text (`reports.mask_text`). Columns instead
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dissect.run_store import Run, StrongestMasks
+from reports.crew import Crew
 from reports.mask_text import encode_masks
 from reports.pictures import Pictures
 from reports.style import one_line
@@ -55,12 +56,13 @@ def browser_table(
     pictures: Pictures,
     categories: Sequence[str],
     *,
+    crew: Crew,
     done: Callable[[int, int], None] = lambda n, total: None,
     budget: int = PAGE_BYTES,
 ) -> dict[str, Any]:
     """The table as plain lists and numbers, ready for JSON.
 
-    done: called with the number of thumbnails made so far, and of all. budget: bytes, as for `choose_size`.
+    crew: makes the thumbnails. done: called with the number made so far, and of all. budget: bytes, as for `choose_size`.
     """
     strongest = {name: pictures.strongest(name) for name in dict.fromkeys(p.network for p in pops)}
     n_images, side = choose_size([s.image for s in strongest.values()], budget)
@@ -103,7 +105,7 @@ def browser_table(
             data["masks"].append(masks[p.network][row, ranks].tolist())
     data["concepts"] = [[categories.index(c) if c in categories else -1, one_line(label)] for c, label in concepts]
     data["names"] = [one_line(pictures.names[i]) for i in position]
-    data["thumbnails"] = pictures.thumbnails(position, side, done)
+    data["thumbnails"] = pictures.thumbnails(position, side, crew, done)
     return data
 
 
