@@ -18,6 +18,8 @@ from data_prep.broden import open_broden
 from dissect.images import turned_images
 from dissect.netdissect_tally import export_tally, read_tally
 from reports import overlay
+from reports.pictures import Pictures
+from reports.summary import populations
 
 SETTINGS = dissect.Settings(quantile=0.9, folds=2)
 TABLES = ("units.csv", "unit_category.csv", "concepts.csv", "replicates.csv", "images.csv")
@@ -30,7 +32,7 @@ def test_an_image_on_its_side_counts_as_the_upright_one(tiny_broden: Path, nets:
     with Image.open(path) as image:
         upright = np.asarray(image.convert("RGB"))
     network = dissect.load_network(f"{nets}:small")
-    runs = {}
+    runs, strips = {}, {}
     for tag, stored in {
         None: upright, 6: upright.swapaxes(0, 1)[::-1], 8: upright.swapaxes(0, 1)[:, ::-1],
     }.items():  # fmt: skip
@@ -44,9 +46,14 @@ def test_an_image_on_its_side_counts_as_the_upright_one(tiny_broden: Path, nets:
         assert runs[tag].info["data"].get("turned") == ([{"name": "a/two.jpg", "shape": [24, 40]}] if tag else None)
         drawn = overlay.read_image(path, 40, (24, 40) if tag else None)
         np.testing.assert_array_equal(drawn, upright)
+        pictures, (population, *_) = Pictures(runs[tag]), populations(runs[tag])
+        strips[tag] = [pictures.strip(population, n, 4) for n in range(len(population.units))]
     for tag in (6, 8):
         for name in TABLES:
             assert (runs[tag].path / name).read_bytes() == (runs[None].path / name).read_bytes(), name
+        assert any(strip is not None for strip in strips[None])
+        for mine, plain in zip(strips[tag], strips[None], strict=True):
+            np.testing.assert_array_equal(mine, plain)
     Image.fromarray(np.ascontiguousarray(upright.swapaxes(0, 1)[::-1])).save(path, "PNG")
     other = dissect.run(network, open_broden(tiny_broden), layers="1", settings=SETTINGS, out=tmp_path / "lying")
     assert (other.path / "units.csv").read_bytes() != (runs[None].path / "units.csv").read_bytes(), (
