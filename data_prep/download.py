@@ -13,7 +13,6 @@ Sizes and checksums are those that TensorFlow Datasets records for the official 
 from __future__ import annotations
 
 import errno
-import hashlib
 import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from data_prep.common.errors import UserError, choose
-from data_prep.common.files import atomic_write, write_bytes, write_json
+from data_prep.common.files import atomic_write, file_hash, write_bytes, write_json
 from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon_tables import ANNOTATION_NAME, OFFICIAL_ORDER, is_inside
 from data_prep.decathlon_tar import Tar
@@ -147,7 +146,7 @@ def _obtain(path: Path, archive: Archive, *, base_url: str, accept_other: bool, 
         limit = archive.size and archive.size * (OTHER_SIZE if accept_other else 1)
         fetch(f"{base_url.rstrip('/')}/{archive.name}", path, progress, limit=limit)
         yield f"{path}: {path.stat().st_size:,} bytes downloaded"
-    digest = sha256_of(path)
+    digest = file_hash(path)
     sidecar = path.with_name(f"{path.name}.sha256")
     recorded = sidecar.read_text(encoding="utf-8").partition(" ")[0] if sidecar.exists() else None
     if digest == archive.sha256:
@@ -164,14 +163,6 @@ def _obtain(path: Path, archive: Archive, *, base_url: str, accept_other: bool, 
             f"{path} has sha256 {digest} and {size:,} bytes, but {recorded or archive.sha256} is known, so it was deleted: "
             f"download again, or with `accept_other_checksum` if you trust the server."
         )
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in _chunks(file):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _extract(archive: Path, targets: Mapping[str, Path], check: Callable[[Path], object] | None = None) -> list[str]:

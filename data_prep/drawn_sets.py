@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_prep.common.caches import FOLDER_VARIABLE, cache_folder
+from data_prep.common.devices import usable_cpus
 from data_prep.common.errors import UserError
 
 
@@ -80,9 +81,9 @@ def _delete_left(root: Path) -> None:
 def drawing_pool(workers: int | None = None) -> Executor:
     """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again.
 
-    workers: one for each core if not given.
+    workers: one for each CPU that may be used if not given.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or usable_cpus()
     if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:
         return ProcessPoolExecutor(
             workers, multiprocessing.get_context("fork"), initializer=_end_with, initargs=(os.getpid(),)

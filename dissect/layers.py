@@ -10,7 +10,6 @@ of method, part A.2; it works for any network. `layer1.0.relu@2` is the second c
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from data_prep.common.errors import nearest
 from dissect.call_graph import Call, record_calls
 from dissect.errors import TapError
 from dissect.layout_finder import find_layouts, grown_shapes
@@ -143,9 +143,8 @@ def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
     globbed = [layer for layer in table if fnmatch.fnmatchcase(layer.module, pattern)]
     if globbed:
         return [layer for layer in globbed if layer.layout] or globbed
-    near = difflib.get_close_matches(pattern, [layer.module for layer in table], 4, 0.4)
-    hint = f"nearest: {', '.join(near)}" if near else "list its layers with `dissect layers`"
-    raise TapError(f"No layer of the network is called {pattern!r}, or none fires; {hint}.")
+    hint = nearest(pattern, [layer.module for layer in table], 4) or "; list its layers with `dissect layers`"
+    raise TapError(f"No layer of the network is called {pattern!r}, or none fires{hint}.")
 
 
 def _tapped_at(layer: Layer, tap: TapPoint, by_name: dict[str, Layer]) -> Layer:

@@ -40,10 +40,13 @@ _OPTIONAL = "?"
 
 
 def _text(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and bool(value.encode()) | True
+        value.encode()
     except UnicodeEncodeError:  # half a surrogate pair, which no file can hold
         return False
+    return True
 
 
 def _number(value: Any) -> bool:

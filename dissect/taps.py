@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor, nn
 
-from data_prep.common.errors import UserError
-from dissect.errors import TapError, reason
+from data_prep.common.errors import UserError, reason
+from dissect.errors import TapError
 from dissect.layouts import Layout, fault_of
 
 Look = Callable[[Tensor], dict[str, Tensor]]

@@ -29,6 +29,8 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
 
+from data_prep.common.devices import usable_cpus
+
 Result = TypeVar("Result")
 
 MAX_HELPERS = 3
@@ -195,8 +197,7 @@ def helpers_worth_starting(n_units: int, n_images: int) -> int:
     """
     if max(n_units, n_images) < WORTH_HELP:
         return 0
-    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_HELPERS, max(0, n_cpus - _n_running()))
+    return min(MAX_HELPERS, max(0, usable_cpus() - _n_running()))
 
 
 def _n_running() -> int:

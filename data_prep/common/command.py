@@ -57,9 +57,13 @@ class Tool:
         return inner.chosen(args[1:]) if isinstance(inner, Tool) else (self, list(args))
 
     def with_flags(self, sentence: str, args: Sequence[str]) -> str:
-        """The sentence with the options of the command that `args` begin with in place of parameters in backticks."""
-        command = self.commands.get(args[0]) if args else None
-        known = dict(self.flags) if command is None or isinstance(command, Tool) else {**options(command), **self.flags}
+        """The sentence with options in place of parameters in backticks: those of the command that `args` begin with, else of
+        the tool's other commands, which a sentence may advise."""
+        first = [command for name, command in self.commands.items() if args and name == args[0]]
+        known: dict[str, str] = {}
+        for command in (*self.commands.values(), *first):
+            known |= {} if isinstance(command, Tool) else options(command)
+        known |= self.flags
         return re.sub(r"`(\w+)`", lambda name: known.get(name[1], name[0]), sentence)
 
 

@@ -16,7 +16,6 @@ whoever measured the picture when labels were drawn on it decides, and a picture
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
+from data_prep.common.devices import usable_cpus
 from data_prep.common.files import open_regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000") + (
@@ -112,7 +112,7 @@ def rgb_picture(picture: Image.Image, stated: tuple[int, int] | None = None, dra
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """`work` of each item, in order, done by several threads; in portions, else a fast disk fills the memory."""
-    pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(MAX_THREADS, usable_cpus()))
     try:
         for start in range(0, len(items), PORTION):
             yield from pool.map(work, items[start : start + PORTION])

@@ -15,7 +15,6 @@ al. 2018, off by default.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 from data_prep.common.errors import UserError
+from data_prep.common.pictures import in_threads
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import ClassifiedImages
 from mdl.published import MINI_PREFIX
@@ -287,9 +287,8 @@ def _ahead(work: Callable[[Item], Result], items: Sequence[Item], depth: int = 2
 
 
 def _resized_images(images: ClassifiedImages, rules: InputRules, progress: Progress) -> Iterator[np.ndarray]:
-    """Every image in order, decoded by a few threads, in portions so that a fast disk does not fill the memory."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for start in range(0, len(images), PORTION):
-            portion = range(start, min(start + PORTION, len(images)))
-            yield from threads.map(lambda i: resized(images.read(i), rules.resize), portion)
-            progress("decoding", portion.stop, len(images))
+    """Every image in order, decoded by a few threads."""
+    decoded = in_threads(lambda number: resized(images.read(number), rules.resize), range(len(images)))
+    for n_done, image in enumerate(decoded, 1):
+        yield image
+        progress("decoding", n_done, len(images))

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision
 from broden_writer import Picture, write_broden
+from comparing import Function
 from torch import Tensor, nn
 
 from data_prep.broden import open_broden
@@ -29,15 +30,6 @@ from dissect.taps import tap_layers
 TIMM = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="the extra `zoo` (timm) is not installed")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 class Permute(Function):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from broden_writer import Picture, write_broden
+from comparing import Function
 from torch import Tensor, nn
 
 from data_prep.broden import open_broden
@@ -21,15 +22,6 @@ from dissect.pipeline import run
 from dissect.settings import Execution, Settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[[Tensor], object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> object:
-        return self.function(x)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from comparing import Function
 from torch import Tensor, nn
 
 from dissect.taps import TapError, forward, tap_layers
@@ -14,17 +15,6 @@ from dissect.taps import TapError, forward, tap_layers
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Function(nn.Module):
-    """A function as a module, so that a tap can be put on it."""
-
-    def __init__(self, function: Callable[[Tensor], object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> object:
-        return self.function(x)
 
 
 def small() -> nn.Sequential:

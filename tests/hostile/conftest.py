@@ -11,15 +11,13 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+from drawn_broden import write_broden
 from hostile_box import N_IMAGES, NETS, SETTINGS, TIGHT, command
-from PIL import Image
 
 import dissect
 from data_prep.broden import open_broden
-from data_prep.formats import encode_label_map
+from dissect.lanes import one_thread
 from reports import page
 
 
@@ -28,34 +26,24 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Reports without figures, and one thread."""
     real = page.write_report
     monkeypatch.setattr(page, "write_report", lambda folder, out=None: real(folder, figures=(), out=out))
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with one_thread():
+        yield
+
+
+@pytest.fixture
+def in_time() -> Iterator[None]:
+    """A case that hangs fails after half a minute."""
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
+    signal.alarm(30)
     yield
-    torch.set_num_threads(before)
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Broden set of small images with one object map each, and scenes."""
-    root = tmp_path_factory.mktemp("hostile") / "labels"
-    (root / "images").mkdir(parents=True)
-    members = {"object": {1: "thing", 2: "animal", 3: "cloud"}, "scene": {4: "street", 5: "field"}}
-    rows = ["number,name,category,frequency,coverage,syns"]
-    for category, names in members.items():
-        table = ["code,number,name,frequency,coverage", *(f"{n},{n},{name},9,1" for n, name in names.items())]
-        (root / f"c_{category}.csv").write_text("\n".join(table) + "\n")
-        rows += [f"{n},{name},{category}(9),9,1," for n, name in names.items()]
-    (root / "label.csv").write_text("\n".join(rows) + "\n")
-    (root / "category.csv").write_text("name,first,last,count,frequency\nobject,1,3,3,9\nscene,4,5,2,9\n")
-    rng = np.random.default_rng(0)
-    index = ["image,split,ih,iw,sh,sw,object,scene"]
-    for n in range(N_IMAGES):
-        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(root / f"images/{n}.png")
-        numbers = np.kron(rng.integers(0, 4, (2, 2)), np.ones((6, 6), int))
-        Image.fromarray(encode_label_map(numbers)).save(root / f"images/{n}_object.png")
-        index.append(f"{n}.png,train,16,16,12,12,{n}_object.png,{4 + n % 2}")
-    (root / "index.csv").write_text("\n".join(index) + "\n")
-    return root
+    return write_broden(tmp_path_factory.mktemp("hostile") / "labels", N_IMAGES)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def refused(folder: Path, name: str, *, commands: bool = True) -> list[str]:
 def same_or_refused(folder: Path, finished: Path, *, commands: bool = True) -> list[str]:
     """Each command refuses the folder by a sentence, or shows what the folder held before. The sentences."""
     sentences = [said.sentence() for said in asked(folder, commands=commands) if said.status]
-    assert all(words.endswith(("`overwrite`.", "run again.")) for words in sentences), sentences
+    assert all(words.endswith(("--overwrite.", "`overwrite`.", "run again.")) for words in sentences), sentences
     if (folder.parent / "exported").exists():
         assert command("export", finished, "--out", folder.parent / "other").status == 0
         for path in (folder.parent / "other").rglob("*.csv"):

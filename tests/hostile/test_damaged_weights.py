@@ -81,4 +81,9 @@ def test_a_damaged_file(whole: dict[str, bytes], tmp_path: Path, seed: int) -> N
 def test_the_whole_files_load(whole: dict[str, bytes], tmp_path: Path) -> None:
     for name, content in whole.items():
         (tmp_path / name).write_bytes(content)
-        load_weights(network(), tmp_path / name)
+        target = network()
+        with torch.no_grad():
+            for parameter in target.parameters():
+                parameter.fill_(7)
+        load_weights(target, tmp_path / name)
+        assert not any((parameter == 7).all() for parameter in target.parameters()), name

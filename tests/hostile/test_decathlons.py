@@ -7,9 +7,8 @@ import io
 import json
 import os
 import shutil
-import signal
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,7 @@ NASTY: tuple[Any, ...] = (
 SPLITS = [("dtd", "train"), ("dtd", "val"), ("svhn", "train"), ("svhn", "val")]
 
 
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("in_time")
 
 
 @pytest.fixture(scope="session")

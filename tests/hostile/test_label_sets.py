@@ -9,8 +9,7 @@ import contextlib
 import io
 import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +33,7 @@ NASTY = (
 )  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it hangs"))
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+pytestmark = pytest.mark.usefixtures("in_time")
 
 
 def checked(root: Path) -> Said:
