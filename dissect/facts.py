@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_prep.common.errors import short
 from dissect.errors import ModelError
 from dissect.preprocessing import DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, as_colour, is_colour, is_side
 
@@ -106,11 +107,6 @@ def _take(found: dict[str, Any], whose: str, key: str, value: Any, remedy: str) 
         return True
     if fact.example:
         raise ModelError(
-            f"{whose} has {key} = {_short(value)}; it must be a tuple like {fact.example}{fact.more}: {remedy}."
+            f"{whose} has {key} = {short(value)}; it must be a tuple like {fact.example}{fact.more}: {remedy}."
         )
     return False
-
-
-def _short(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."

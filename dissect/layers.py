@@ -20,6 +20,7 @@ from torch import nn
 from data_prep.common.errors import nearest
 from dissect.call_graph import Call, record_calls
 from dissect.errors import TapError
+from dissect.lanes import one_thread
 from dissect.layout_finder import find_layouts, grown_shapes
 from dissect.layouts import Layout, fault_of
 from dissect.numbering import number_convolutions, operator_of
@@ -56,6 +57,7 @@ class Layer:
         return self.shape[1] * self.shape[2] if self.shape else 0
 
 
+@one_thread()
 def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRule = "auto") -> list[Layer]:
     """Every call of a module in a forward pass over images of the given (H, W), in order of completion.
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep.common.errors import short
 from data_prep.common.files import write_json
 from dissect.run_files import REMEDY, RunFolderError, record_of
-from dissect.run_schema import is_below, short
+from dissect.run_schema import is_below
 
 FORMAT_VERSION = 2
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from data_prep.common.errors import short
 from dissect.run_files import REMEDY, RunFolderError, read_rows
 
 FOLD = "fold_"
@@ -34,12 +35,6 @@ def is_below(name: object) -> bool:
         return False
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts
-
-
-def short(value: Any) -> str:
-    """A value as a sentence shows it."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # Tables

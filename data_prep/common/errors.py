@@ -76,3 +76,13 @@ def reason(error: BaseException) -> str:
         words = ""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", words)
     return f"{type(error).__name__}: {(plain.strip().splitlines() or ['no reason given'])[0][:300]}"
+
+
+def short(value: object) -> str:
+    """A value as a sentence shows it: on one line, its end cut off where it is long.
+
+    >>> short("x" * 100)[-8:], short([1, 2])
+    ('xxxxx...', '[1, 2]')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
