@@ -69,7 +69,7 @@ def carried(whose: str, *carriers: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in FACTS:
         for carrier in (each for each in carriers if hasattr(each, key)):
-            if _take(found, whose, key, getattr(carrier, key), f"set {key} of the factory to one"):
+            if _take(found, whose, key, getattr(carrier, key), remedy=f"set {key} of the factory to one"):
                 break
     return found
 
@@ -93,11 +93,11 @@ def facts_of_file(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in (*PREPROCESSING, "resize", "domain", "note"):
         if key in said:
-            _take(found, str(path), key, said[key], "write its metadata again")
+            _take(found, str(path), key, said[key], remedy="write its metadata again")
     return found
 
 
-def _take(found: dict[str, Any], whose: str, key: str, value: Any, remedy: str) -> bool:
+def _take(found: dict[str, Any], whose: str, key: str, value: Any, *, remedy: str) -> bool:
     """Whether `value` will do; then it is put into `found`."""
     fact = FACTS[key]
     if isinstance(value, list):

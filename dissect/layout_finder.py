@@ -67,7 +67,9 @@ def find_layouts(
             of_tensor[id(output)] = found.name
             if _in_proportion(*found.shape[1:], input_size):
                 grids.append(found.shape[1:])
-        layouts.append(found if wanted == "auto" else _as_wanted(wanted, call, shape, grids, input_size))
+        layouts.append(
+            found if wanted == "auto" else _as_wanted(wanted, call, shape, grids=grids, input_size=input_size)
+        )
     return layouts
 
 
@@ -132,6 +134,7 @@ def _as_wanted(
     wanted: LayoutName,
     call: Call,
     shape: tuple[int, ...],
+    *,
     grids: Sequence[tuple[int, int]],
     input_size: tuple[int, int],
 ) -> Layout | None:

@@ -67,8 +67,8 @@ def write_report(
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         raise RunFolderError(
-            f"The report cannot be written into {folder} ({error.strerror}): `dissect report {run.path} --out FOLDER` writes it "
-            f"into another one."
+            f"The report cannot be written into {folder} ({error.strerror}): give another folder as `out`, as in "
+            f"`dissect report`."
         ) from error
 
 

@@ -226,7 +226,7 @@ def _run(
             watch=setting.watch,
         )
         history = training.fit()
-        counted, split, notes = _count(learner, images, plan, setting.group, out)
+        counted, split, notes = _count(learner, images, plan, group=setting.group, out=out)
         size = images.input_size(plan)
         # Controllers and masks work once, not for each image: what counts is the network without them.
         folded = network.export(plan.domain) if isinstance(network, MultiDomainNetwork) else network
@@ -274,7 +274,7 @@ def _alone_in(folder: Path, what: str, group: Processes) -> Iterator[None]:
 
 
 def _count(
-    learner: Learner, images: DomainImages, plan: Plan, group: Processes, out: Path
+    learner: Learner, images: DomainImages, plan: Plan, *, group: Processes, out: Path
 ) -> tuple[Evaluation, str, list[str]]:
     """(evaluation, the split it is of, notes): on test, or on val where the labels of test are withheld."""
     counted = evaluate(learner.network, images.pictures["test"], plan.input_rules, images.normalisation, group=group)

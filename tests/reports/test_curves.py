@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import make_run
+from run_writer import make_run
 
 from data_prep.common.errors import UserError
 from dissect.run_store import open_run

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import reseal
 from PIL import Image
+from run_writer import reseal
 
 from dissect.run_store import RunFolderError, open_run
 from reports.crew import Crew
