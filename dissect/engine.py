@@ -4,10 +4,11 @@
     result.counts.intersection_area           # (U, C) int64, units of all layers one after the other
 
 The network is run once over every image. Each unit gets the threshold that it exceeds at 0.5 % of all positions; what
-lies above it is compared, pixel by pixel, with every labelled concept.
+lies above it is compared, pixel by pixel, with every labelled concept. Maps that may lie above are kept until the thresholds are
+known; where they would take too much disk, the network is run a second time instead.
 
 Promise: given the same activations, thresholds, counts and labels are the same bits whatever the batch size, number of
-workers, order of the images, layers tapped together, memory ceiling, and interruptions. The activations themselves are
+workers, order of the images, layers tapped together, memory and disk allowed, and interruptions. The activations themselves are
 the network's: a convolution library may round their last bits differently for another batch size, device or thread count.
 """
 
@@ -28,8 +29,10 @@ from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
+from dissect.candidates import Maps
 from dissect.clock import Clock
 from dissect.collected import Collected
+from dissect.first_pass import FirstPass
 from dissect.folds import image_folds
 from dissect.images import ImageReader, LabelCache, Position, check_usable
 from dissect.lanes import look_in_lanes, one_thread
@@ -55,7 +58,8 @@ class Dissection:
     folds: the counts of each fold of the images, of which `counts` is the sum. masks: of each unit on its strongest images.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
     varying: how the network answers differently to the same images, where that was allowed.
-    seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads.
+    seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads, and
+    `forward again` is the second pass, where one was made.
     """
 
     layers: Sequence[Layer]
@@ -86,7 +90,7 @@ def dissect(
     progress: Progress = silent,
     label_cache: LabelCache | None = None,
 ) -> Dissection:
-    """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoint of an interrupted pass,
+    """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoints of an interrupted pass,
     from which the same call resumes. Raises `UserError` for what the user can fix."""
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
@@ -94,38 +98,39 @@ def dissect(
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     fold_of = image_folds([image.name for image in data.images], settings.folds)
     decides = _fingerprint(network, layers, data, settings)
+    folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes, key=decides,
+        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder), key=decides,
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.batch_size, workers=execution.n_workers,
         on_bad_image=execution.on_bad_image, label_cache=label_cache,
     )  # fmt: skip
 
-    def observe(look: Look, batch: _Batch) -> dict[str, Tensor]:
-        return rotate(look(network.prepare(torch.from_numpy(batch.pixels).to(device))))
+    def observe(look: Look, batch: _Batch) -> list[Tensor]:
+        maps = rotate(look(network.prepare(torch.from_numpy(batch.pixels).to(device))))
+        return [maps[module] for module in modules]
 
     with (
         reader,
-        resumable(
-            collected, reader, folder, decides=decides, data=data.fingerprint(), every=execution.checkpoint_every
-        ) as checkpoint,
+        resumable(folder, every=execution.checkpoint_every) as checkpoint,
+        full_precision(),
+        one_thread(),
+        look_in_lanes(
+            model, modules, layouts, n_lanes=execution.n_lanes(device), allow_varying=execution.allow_varying
+        ) as (look_at, steady),
     ):
         # One pass over the images: the upper tail of every unit, and the maps that can still exceed its threshold.
-        with (
-            full_precision(),
-            one_thread(),
-            look_in_lanes(
-                model, modules, layouts, n_lanes=execution.n_lanes(device), allow_varying=execution.allow_varying
-            ) as (look_at, steady),
-        ):
-            for batch, maps in clock.iterate("forward", look_at(_batches(reader, clock), observe)):
-                with clock("thresholds"):
-                    collected.add(batch.numbers, [maps[module] for module in modules])
-                checkpoint(batch.position)
-                progress("forward", batch.position.n_read, len(data.images))
-        checkpoint(reader.position)
+        first_pass = FirstPass(collected, reader, decides=decides, data=data.fingerprint())
+        checkpoint.begin("checkpoint", first_pass)
+        for batch, maps in clock.iterate("forward", look_at(_first_time(reader, clock), observe)):
+            with clock("thresholds"):
+                collected.add(batch.numbers, maps)
+            first_pass.reached = batch.position
+            checkpoint()
+            progress("forward", batch.position.n_read, len(data.images))
+        first_pass.reached = reader.position
         check_usable(collected.n_seen, reader.skipped)
 
         # The threshold of every unit: the quantile of all its activations.
@@ -133,14 +138,22 @@ def dissect(
             thresholds = collected.thresholds()
             masks = MaskRecorder.of(collected.strongest_images, thresholds)
 
+        def passing(after: int) -> Iterator[tuple[np.ndarray, dict[int, Maps]]]:
+            """Maps above the thresholds, a batch of images at a time: as they were kept, or as the network gives them again."""
+            if not collected.candidates.given_up:
+                yield from collected.candidates.batches(thresholds, after)
+                return
+            for batch, maps in clock.iterate("forward again", look_at(_second_time(reader, after), observe)):
+                yield batch.numbers, collected.passing(batch.numbers, maps, thresholds)
+
         # What lies above it, at the size of the label map, against every concept.
         with clock("tally"), ParallelTally(
             layers, data, union=settings.union, geometry=_geometry(network, layers, settings), thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
         ) as tally:  # fmt: skip
-            for images, passing in collected.candidates.batches(thresholds):
-                tally.add(images, passing)
-                checkpoint(reader.position)
+            for images, maps_above in passing(after=max(tally.images, default=-1)):
+                tally.add(images, maps_above)
+                checkpoint()
                 progress("tally", len(tally.images), collected.n_seen)
             total, folds = tally.total(), tally.folds()
         _check_all_counted(reader, tally.images)
@@ -160,15 +173,20 @@ def dissect(
 
 
 class _Batch(NamedTuple):
-    """numbers: (B,) of the images. pixels: (B, H, W, 3) uint8. position: the place behind it in the set."""
+    """numbers: (B,) of the images. pixels: (B, H, W, 3) uint8. position: the place behind it in the set, in the first pass."""
 
     numbers: np.ndarray
     pixels: np.ndarray
     position: Position
 
 
-def _batches(reader: ImageReader, clock: Clock) -> Iterator[_Batch]:
+def _first_time(reader: ImageReader, clock: Clock) -> Iterator[_Batch]:
     for numbers, pixels in clock.iterate("read", reader.batches()):
+        yield _Batch(numbers, pixels, reader.position)
+
+
+def _second_time(reader: ImageReader, after: int) -> Iterator[_Batch]:
+    for numbers, pixels in reader.batches_again(after):
         yield _Batch(numbers, pixels, reader.position)
 
 

@@ -14,8 +14,9 @@ import contextlib
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -73,15 +74,9 @@ class ImageReader:
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Image numbers (B,) int64 and pixels (B, H, W, 3) uint8, starting at image number `n_read`."""
-        waiting = deque(range(self.n_read, len(self.data.images)))
-        reading: deque[tuple[int, Future[np.ndarray]]] = deque()
-        while waiting or reading:
-            while waiting and len(reading) < self._ahead:
-                number = waiting.popleft()
-                reading.append((number, self._threads.submit(self._read, number)))
-            numbers, pixels, n_read, skipped = [], [], self.n_read, []
-            for _ in range(min(self.batch_size, len(reading))):
-                number, future = reading.popleft()
+        for coming in self._in_order(range(self.n_read, len(self.data.images)), self._read):
+            numbers, pixels, skipped = [], [], []
+            for number, future in coming:
                 try:
                     pixels.append(future.result())
                     numbers.append(number)
@@ -89,12 +84,35 @@ class ImageReader:
                     if self.on_bad_image == "fail":
                         raise BadImageError(f"{str(error).rstrip('.')}, or set `on_bad_image` to skip.") from error
                     skipped.append((number, str(error)))
-                n_read += 1
             # Only now, so that what an error in this batch leaves behind is the state before it.
-            self.n_read = n_read
+            self.n_read += len(coming)
             self.skipped += skipped
             if numbers:
                 yield np.array(numbers), np.stack(pixels)
+
+    def batches_again(self, after: int = -1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same batches a second time, from the first that begins behind image number `after`.
+
+        Raises `UserError` where an image or its labels are not what they were the first time.
+        """
+        start = -(-(after + 1) // self.batch_size) * self.batch_size
+        left_out = {number for number, _ in self.skipped}
+        for coming in self._in_order(range(start, len(self.data.images)), partial(self._read_again, left_out)):
+            read = {number: future.result() for number, future in coming if number not in left_out}
+            if read:
+                yield np.array(list(read)), np.stack(list(read.values()))
+
+    def _in_order(
+        self, numbers: Iterable[int], read: Callable[[int], np.ndarray]
+    ) -> Iterator[list[tuple[int, Future[np.ndarray]]]]:
+        """The images of each batch, read ahead in threads."""
+        waiting = deque(numbers)
+        reading: deque[tuple[int, Future[np.ndarray]]] = deque()
+        while waiting or reading:
+            while waiting and len(reading) < self._ahead:
+                number = waiting.popleft()
+                reading.append((number, self._threads.submit(read, number)))
+            yield [reading.popleft() for _ in range(min(self.batch_size, len(reading)))]
 
     @property
     def position(self) -> Position:
@@ -111,6 +129,23 @@ class ImageReader:
             if not np.array_equal(self.digests[numbers], digests[numbers]):
                 return False
         return True
+
+    def _read_again(self, left_out: Collection[int], number: int) -> np.ndarray:
+        if number in left_out:
+            return np.zeros(0, np.uint8)
+        before = self.digests[number].copy()
+        try:
+            pixels = self._read(number)
+        except BadImageError as error:
+            raise UserError(
+                f"{str(error).rstrip('.')}; it could be read before: give the same command again."
+            ) from error
+        if not np.array_equal(self.digests[number], before):
+            raise UserError(
+                f"{self.data.images[number].path} or its labels were changed while the run was at work: restore them, and give "
+                f"the same command again."
+            )
+        return pixels
 
     def _read(self, number: int) -> np.ndarray:
         of_labels = self.label_cache.read(number)
