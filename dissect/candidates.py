@@ -71,6 +71,7 @@ class Candidates:
         self.n_bytes = 0
         self.n_bytes_on_disk = 0
         self._digests: list[str] = []
+        self._forgotten: list[Path] = []
         self._prune_at = ceiling // 8
 
     def add(self, images: np.ndarray, batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> None:
@@ -95,6 +96,10 @@ class Candidates:
 
     def spill(self) -> None:
         """Move what is in memory to a file, after those already there."""
+        if self.given_up:
+            for path in self._forgotten:
+                path.unlink(missing_ok=True)
+            self._forgotten = sorted(self.folder.glob("candidates-*.npz"))
         if not self.in_memory:
             return
         path = self._file(len(self.files))
@@ -113,9 +118,8 @@ class Candidates:
         self.in_memory, self.n_bytes, self._prune_at = [], 0, self.ceiling // 8
 
     def give_up(self) -> None:
-        """Forget all maps, delete the files, and keep no map from now on."""
-        for path in self.folder.glob("candidates-*.npz"):
-            path.unlink(missing_ok=True)
+        """Forget all maps, and keep none from now on. The files stay until a second `spill`: a run that is killed before the
+        checkpoint after the first resumes from one that still needs them."""
         self.in_memory, self.files, self._digests, self.given_up = [], [], [], True
         self.n_bytes = self.n_bytes_on_disk = 0
 
