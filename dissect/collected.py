@@ -4,7 +4,7 @@
         layers, n_images=400, quantile=0.995, n_strongest=8, folder=folder, memory_bytes=2**29, disk_bytes=2**33
     )
     collected.add(images, maps)               # numbers of a batch of images, and for each layer (B, U, h, w)
-    thresholds = collected.thresholds()       # for each layer (U,) float32, exact
+    thresholds = pooled_thresholds(collected, group)    # for each layer (U,) float32, exact: see `distributed`
     collected.passing(images, maps, thresholds)         # those of a batch that pass; the maps are looked at a second time
 
 State of each layer: the upper tail of every unit, its strongest images, and the maps that can still pass (`candidates`). Where
@@ -104,16 +104,6 @@ class Collected:
             )
         each = enumerate(zip(maps, peaks, thresholds, strict=True))
         return {k: _above(images, layer_maps, its_peaks, bound) for k, (layer_maps, its_peaks, bound) in each}
-
-    def thresholds(self) -> list[np.ndarray]:
-        """For each layer the exact threshold of its units, (U,) float32, over the images seen."""
-        return [
-            tail.quantile(self.n_seen * layer.n_positions) for tail, layer in zip(self.tails, self.layers, strict=True)
-        ]
-
-    def max_activations(self) -> list[np.ndarray]:
-        """For each layer the largest activation of its units, (U,) float32, over the images seen."""
-        return [strongest.peak[:, 0] for strongest in self.strongest_images]
 
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: arrays, and candidates moved to their files."""

@@ -27,11 +27,20 @@ from torch import Tensor
 
 from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
+from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect.candidates import Maps
 from dissect.clock import Clock
 from dissect.collected import Collected
+from dissect.distributed import (
+    gather_masks,
+    pooled_counts,
+    pooled_numbers,
+    pooled_skipped,
+    pooled_strongest,
+    pooled_thresholds,
+)
 from dissect.first_pass import FirstPass
 from dissect.folds import image_folds
 from dissect.images import ImageReader, LabelCache, Position, check_usable
@@ -89,23 +98,29 @@ def dissect(
     execution: Execution | None = None,
     progress: Progress = silent,
     label_cache: LabelCache | None = None,
+    group: Group = ALONE,
 ) -> Dissection:
     """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoints of an interrupted pass,
-    from which the same call resumes. Raises `UserError` for what the user can fix."""
+    from which the same call resumes. Raises `UserError` for what the user can fix.
+
+    group: the processes that share the images; each makes this call with a `folder` of its own, and the first gets the whole
+    result: `images`, `skipped` and `masks` of the others are of their share.
+    """
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
+    geometry = _geometry(network, layers, settings)  # looks at the network, so before it is tapped
     fold_of = image_folds([image.name for image in data.images], settings.folds)
     decides = _fingerprint(network, layers, data, settings)
     folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder), key=decides,
+        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides,
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.batch_size, workers=execution.n_workers,
-        on_bad_image=execution.on_bad_image, label_cache=label_cache,
+        on_bad_image=execution.on_bad_image, label_cache=label_cache, share=group.share,
     )  # fmt: skip
 
     def observe(look: Look, batch: _Batch) -> list[Tensor]:
@@ -129,14 +144,18 @@ def dissect(
                 collected.add(batch.numbers, maps)
             first_pass.reached = batch.position
             checkpoint()
-            progress("forward", batch.position.n_read, len(data.images))
+            progress("forward", batch.position.n_read, len(reader.numbers))
         first_pass.reached = reader.position
-        check_usable(collected.n_seen, reader.skipped)
+        skipped = pooled_skipped(reader.skipped, group)
+        n_used = int(group.total(collected.n_seen))
+        if group.is_first:
+            check_usable(n_used, skipped)
 
-        # The threshold of every unit: the quantile of all its activations.
+        # The threshold of every unit: the quantile of all its activations, whichever process saw them.
         with clock("thresholds"):
-            thresholds = collected.thresholds()
-            masks = MaskRecorder.of(collected.strongest_images, thresholds)
+            thresholds = pooled_thresholds(collected, group)
+            strongest = pooled_strongest(collected, group)
+            masks = MaskRecorder.of(strongest, thresholds)
 
         def passing(after: int) -> Iterator[tuple[np.ndarray, dict[int, Maps]]]:
             """Maps above the thresholds, a batch of images at a time: as they were kept, or as the network gives them again."""
@@ -148,25 +167,27 @@ def dissect(
 
         # What lies above it, at the size of the label map, against every concept.
         with clock("tally"), ParallelTally(
-            layers, data, union=settings.union, geometry=_geometry(network, layers, settings), thresholds=thresholds,
+            layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
         ) as tally:  # fmt: skip
             for images, maps_above in passing(after=max(tally.images, default=-1)):
                 tally.add(images, maps_above)
                 checkpoint()
                 progress("tally", len(tally.images), collected.n_seen)
-            total, folds = tally.total(), tally.folds()
-        _check_all_counted(reader, tally.images)
+            _check_all_counted(reader, tally.images)
+            total = pooled_counts(tally.total(), group)
+            folds = [pooled_counts(fold, group) for fold in tally.folds()]
+        gather_masks(masks, group)
 
     return Dissection(
         layers=layers,
         counts=Counts.of_tally(total),
         folds=[Counts.of_tally(fold) for fold in folds],
         threshold=np.concatenate(thresholds),
-        max_activation=np.concatenate(collected.max_activations()),
+        max_activation=np.concatenate([layer.peak[:, 0] for layer in strongest]),
         masks=masks,
-        images=np.sort(tally.images),
-        skipped=reader.skipped,
+        images=pooled_numbers(tally.images, group),
+        skipped=skipped,
         varying=steady.varying,
         seconds=clock.seconds,
     )
@@ -192,7 +213,7 @@ def _second_time(reader: ImageReader, after: int) -> Iterator[_Batch]:
 
 def _check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
     """Raises `UserError` unless each image that was read is counted, once: the maps come back from files of the folder."""
-    read = sorted(set(range(reader.n_read)) - {number for number, _ in reader.skipped})
+    read = sorted(set(reader.numbers[: reader.n_read].tolist()) - {number for number, _ in reader.skipped})
     if sorted(counted) != read:
         raise UserError(
             f"{len(counted)} images were counted and {len(read)} were read, so the files of the run were changed while it was at "

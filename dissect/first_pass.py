@@ -35,7 +35,7 @@ class FirstPass:
             "n_read": np.array(n_read),
             "skipped": np.array(json.dumps(self.reader.skipped[:n_skipped])),
             "data": np.array(self.data),
-            "digests": self.reader.digests[:n_read],
+            "digests": self.reader.digests[self.reader.numbers[:n_read]],
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -51,7 +51,8 @@ class FirstPass:
             )
         skipped = [(int(number), str(reason)) for number, reason in json.loads(str(arrays["skipped"]))]
         n_read, digests = int(arrays["n_read"]), arrays["digests"]
-        if not 0 <= n_read <= len(reader.digests) or digests.shape != reader.digests[:n_read].shape:
+        read = reader.numbers[:n_read]
+        if not 0 <= n_read <= len(reader.numbers) or digests.shape != reader.digests[read].shape:
             raise ValueError("its number of images is another")
         if int(arrays["n_seen"]) != n_read - len(skipped):
             raise ValueError("its images do not add up")
@@ -59,5 +60,5 @@ class FirstPass:
             raise ValueError("images that it has seen were changed since")
         self.collected.restore(arrays)
         reader.n_read, reader.skipped = n_read, skipped
-        reader.digests[:n_read] = digests
+        reader.digests[read] = digests
         self.reached = reader.position

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,8 @@ class ImageReader:
 
     size: (H, W) that images are resized to. workers: reading threads. on_bad_image: `skip` leaves an unusable image out and
     lists it in `skipped`, `fail` raises its `BadImageError`. label_cache: of an earlier reader of the same set, whose labels
-    need not be read again. n_read: images read or skipped so far, of the batches handed out; set it to begin elsewhere.
+    need not be read again. share: (k, n), to read only every n-th batch of the set, from batch k; `numbers` are those of its
+    images. n_read: images read or skipped so far, of the batches handed out; set it to begin elsewhere.
     digests: (n_images, 16) uint8, a hash of the pixels and labels read of each image, 0 where it was skipped or not read.
     """
 
@@ -56,10 +57,14 @@ class ImageReader:
         workers: int,
         on_bad_image: Literal["skip", "fail"],
         label_cache: LabelCache | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.data, self.size, self.batch_size = data, size, batch_size
         self.on_bad_image = on_bad_image
         self.label_cache = label_cache if label_cache is not None else LabelCache(data)
+        # Whole batches are shared out: a convolution library may round otherwise for other images beside one.
+        batch_of = np.arange(len(data.images)) // batch_size
+        self.numbers = np.flatnonzero(batch_of % share[1] == share[0])
         self.skipped: list[tuple[int, str]] = []
         self.n_read = 0
         self.digests = np.zeros((len(data.images), DIGEST_BYTES), np.uint8)
@@ -74,7 +79,7 @@ class ImageReader:
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Image numbers (B,) int64 and pixels (B, H, W, 3) uint8, starting at image number `n_read`."""
-        for coming in self._in_order(range(self.n_read, len(self.data.images)), self._read):
+        for coming in self._in_order(self.numbers[self.n_read :], self._read):
             numbers, pixels, skipped = [], [], []
             for number, future in coming:
                 try:
@@ -95,18 +100,18 @@ class ImageReader:
 
         Raises `UserError` where an image or its labels are not what they were the first time.
         """
-        start = -(-(after + 1) // self.batch_size) * self.batch_size
+        start = -(-int(np.searchsorted(self.numbers, after, "right")) // self.batch_size) * self.batch_size
         left_out = {number for number, _ in self.skipped}
-        for coming in self._in_order(range(start, len(self.data.images)), partial(self._read_again, left_out)):
+        for coming in self._in_order(self.numbers[start:], partial(self._read_again, left_out)):
             read = {number: future.result() for number, future in coming if number not in left_out}
             if read:
                 yield np.array(list(read)), np.stack(list(read.values()))
 
     def _in_order(
-        self, numbers: Iterable[int], read: Callable[[int], np.ndarray]
+        self, numbers: np.ndarray, read: Callable[[int], np.ndarray]
     ) -> Iterator[list[tuple[int, Future[np.ndarray]]]]:
         """The images of each batch, read ahead in threads."""
-        waiting = deque(numbers)
+        waiting = deque(numbers.tolist())
         reading: deque[tuple[int, Future[np.ndarray]]] = deque()
         while waiting or reading:
             while waiting and len(reading) < self._ahead:
@@ -122,11 +127,11 @@ class ImageReader:
     def reads_the_same(self, digests: np.ndarray) -> bool:
         """Whether the first images still give what `digests` (n, 16) say; reads them."""
         for start in range(0, len(digests), self._ahead):
-            numbers = range(start, min(start + self._ahead, len(digests)))
-            for result in [self._threads.submit(self._read, number) for number in numbers]:
+            numbers = self.numbers[start : start + self._ahead][: len(digests) - start]
+            for result in [self._threads.submit(self._read, number) for number in numbers.tolist()]:
                 with contextlib.suppress(BadImageError):
                     result.result()
-            if not np.array_equal(self.digests[numbers], digests[numbers]):
+            if not np.array_equal(self.digests[numbers], digests[start : start + len(numbers)]):
                 return False
         return True
 

@@ -53,6 +53,18 @@ class MaskRecorder:
             mask[scratch[: positions_above(maps.maps[m], float(thresholds[m]), rows, columns, scratch)]] = True
             self._drawn[row, rank] = ((rows.n_pixels, columns.n_pixels), np.packbits(mask))
 
+    def drawn(self) -> tuple[np.ndarray, np.ndarray]:
+        """(places, bits): (n, 4) int64, row, rank, H and W of each mask drawn so far; uint8, their bits one after the other."""
+        places = [(*place, *shape) for place, (shape, _) in self._drawn.items()]
+        bits = [packed for _, packed in self._drawn.values()]
+        return np.array(places, np.int64).reshape(-1, 4), np.concatenate([np.zeros(0, np.uint8), *bits])
+
+    def take(self, places: np.ndarray, bits: np.ndarray) -> None:
+        """Add the masks that another recorder of the same images has drawn."""
+        ends = np.cumsum(-(-places[:, 2] * places[:, 3] // 8)).tolist()
+        for (row, rank, height, width), start, end in zip(places.tolist(), [0, *ends], ends, strict=False):
+            self._drawn[row, rank] = ((height, width), bits[start:end])
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields of `run_store.StrongestMasks`."""
         shape = np.zeros((*self.image.shape, 2), np.int32)

@@ -38,6 +38,7 @@ class TrainingOptions:
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
         threads: Threads of the CPU; PyTorch's own choice if not given.
+        processes: So many processes share each batch, each on its own GPU or CPUs.
         overwrite: Start over where a folder holds a run, which is resumed otherwise; base networks of a whole row are kept.
     """
 
@@ -47,6 +48,7 @@ class TrainingOptions:
     cache: Folder = None
     device: str = "auto"
     threads: int | None = None
+    processes: int = 1
     overwrite: bool = False
 
 
