@@ -51,7 +51,7 @@ IMAGE_SIZES = (96, 160, 224, 288)
 
 @dataclass(kw_only=True)
 class Benchmark:
-    """data: folder of the label set. part: of a smaller one made of it. n: CPUs to use. rows: the table so far. missed: limits."""
+    """data: folder of the label set. part: of a smaller one made of it. n: CPUs to use. rows: the table. missed: limits."""
 
     network: str
     layers: tuple[str, ...]
