@@ -14,9 +14,7 @@ the last saving.
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,16 +23,12 @@ from typing import Protocol
 import numpy as np
 
 from data_prep.common.files import atomic_write
+from data_prep.common.interrupts import Pace, held_back
 from data_prep.formats import BadImageError
 from dissect.run_files import ARRAY_ERRORS
 
 SET_ASIDE = ".set-aside"
 """At the end of the names of files that could not be used; they go when the run is finished."""
-
-LEAST_WORK = 50
-"""Work between two savings, in times of what the last one took: at most 2 % of the time goes into them."""
-
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +43,12 @@ class Work(Protocol):
 
 
 class Checkpoint:
-    """`NAME.npz` in `folder` for each stage of the work. every: seconds between two savings, or longer, as `LEAST_WORK` says."""
+    """`NAME.npz` in `folder` for each stage of the work. every: seconds between two savings, or longer, as `Pace` says."""
 
     def __init__(self, folder: Path, every: float) -> None:
-        self.folder, self.every = folder, every
+        self.folder, self._pace = folder, Pace(every)
         self.asked_to_stop = threading.Event()
         self._unsaved: dict[str, Work] = {}
-        self._saved_at, self._took = time.monotonic(), 0.0
 
     def begin(self, name: str, work: Work) -> None:
         """Continue `work` from the folder, if it is there. It is saved from now on; a stage before it, once more.
@@ -81,18 +74,16 @@ class Checkpoint:
     def __call__(self) -> None:
         if self.asked_to_stop.is_set():
             raise KeyboardInterrupt
-        if time.monotonic() - self._saved_at > max(self.every, LEAST_WORK * self._took):
+        if self._pace.is_due():
             self.save()
 
     def save(self) -> None:
         """Write the last stage, and those before it that were not written since they ended."""
-        started = time.monotonic()
-        for name, work in self._unsaved.items():
-            with atomic_write(self.folder / f"{name}.npz") as file:
-                np.savez(file, **work.state())  # type: ignore[arg-type]  # a dictionary of arrays
-        self._unsaved = dict([self._unsaved.popitem()]) if self._unsaved else {}
-        self._saved_at = time.monotonic()
-        self._took = self._saved_at - started
+        with self._pace.timed():
+            for name, work in self._unsaved.items():
+                with atomic_write(self.folder / f"{name}.npz") as file:
+                    np.savez(file, **work.state())  # type: ignore[arg-type]  # a dictionary of arrays
+            self._unsaved = dict([self._unsaved.popitem()]) if self._unsaved else {}
 
 
 @contextmanager
@@ -100,7 +91,7 @@ def resumable(folder: Path, *, every: float) -> Iterator[Checkpoint]:
     """What is saved in `folder`, and resumed from there. Where the work ends by a signal, or by an image that cannot be used,
     all that was done is saved."""
     checkpoint = Checkpoint(folder, every)
-    with _held_back(checkpoint.asked_to_stop):
+    with held_back(checkpoint.asked_to_stop):
         try:
             yield checkpoint
             if checkpoint.asked_to_stop.is_set():  # after the last batch
@@ -112,26 +103,3 @@ def resumable(folder: Path, *, every: float) -> Iterator[Checkpoint]:
         except BadImageError:  # between two batches: what was done is whole
             checkpoint.save()
             raise
-
-
-@contextmanager
-def _held_back(asked_to_stop: threading.Event) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-
-    def note(_signal: int, _frame: object) -> None:
-        if asked_to_stop.is_set():
-            asked_to_stop.clear()
-            raise KeyboardInterrupt
-        asked_to_stop.set()
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    heard = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]  # nohup ignores one
-    for number in heard:
-        signal.signal(number, note)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])

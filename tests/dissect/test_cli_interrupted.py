@@ -87,7 +87,7 @@ def test_a_disk_that_is_full_for_a_while(run, sixty: Path, out: Path, tmp_path: 
     """Whichever file it is that finds no room: candidates, checkpoints, tables."""
     options = ("--layers", 1, 2, "--batch-size", 8, "--memory", 0.0003)
     monkeypatch.setattr("dissect.engine.resumable", lambda folder, every: resumable(folder, every=0))
-    monkeypatch.setattr("dissect.resume.LEAST_WORK", 0)
+    monkeypatch.setattr("data_prep.common.interrupts.LEAST_WORK", 0)
 
     def full() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
