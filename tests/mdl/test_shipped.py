@@ -25,8 +25,9 @@ from mdl.shipped import make as shipping
 from mdl.shipped.family import build
 from mdl.shipped.make import RUNS, ship
 from mdl.shipped.reader import WEIGHTS, Shipped, load_shipped, shipped_networks
-from mdl.training.feed import Normalisation, decode
+from mdl.training.feed import Feed
 from mdl.training.loop import evaluate
+from mdl.training.pictures import Normalisation, decode
 from mdl.training.recipe import Plan
 
 if sys.version_info >= (3, 11):
@@ -307,7 +308,8 @@ def n_right(root: Path, name: str) -> tuple[int, int, Shipped]:
     network, facts = load_shipped(name)
     rules = Plan.of(facts.recipe).input_rules
     pictures = decode(open_decathlon(root).split(facts.domain, facts.split), rules)
-    evaluation = evaluate(network, pictures, rules, Normalisation(facts.mean, facts.std))
+    feed = Feed(pictures, rules, Normalisation(facts.mean, facts.std), torch.device("cpu"))
+    evaluation = evaluate(network, feed)
     return evaluation.n_correct, evaluation.n_test, facts
 
 
