@@ -27,6 +27,13 @@ def test_their_examples_run(name: str) -> None:
     assert found.attempted and not found.failed
 
 
+def test_the_page_of_scale_shows_what_its_script_prints() -> None:
+    page = (BENCHMARKS.parent / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert importlib.import_module("scale").table() in page, (
+        "put what `python benchmarks/scale.py` prints into docs/scale.md"
+    )
+
+
 @pytest.mark.parametrize("n_images", [2, 4, 11])
 def test_a_made_set_shows_the_images_of_the_other(tiny_broden: Path, tmp_path: Path, n_images: int) -> None:
     made_set = importlib.import_module("made_sets").made_set
