@@ -169,7 +169,9 @@ def dissect(
         with clock("tally"), ParallelTally(
             layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
+            folder=folder, memory_bytes=execution.memory_bytes // 2,
         ) as tally:  # fmt: skip
+            checkpoint.begin("tally", tally)
             for images, maps_above in passing(after=max(tally.images, default=-1)):
                 tally.add(images, maps_above)
                 checkpoint()
