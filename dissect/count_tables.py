@@ -26,6 +26,8 @@ from dissect.tally import Tally
 
 NARROW = np.dtype(np.uint32)
 WIDE = np.dtype(np.int64)
+MOST_PIXELS = np.iinfo(NARROW).max
+"""Label pixels of a fold up to which narrow numbers do."""
 
 
 class CountTables:
@@ -43,7 +45,6 @@ class CountTables:
         memory_bytes: int,
     ) -> None:
         self._folder, self._memory_bytes = folder, memory_bytes
-        self._limit = np.iinfo(NARROW).max
         self.intersection_area = self._zeros((n_folds, n_units, n_concepts), NARROW)
         self.mask_area = np.zeros((n_folds, n_units, n_categories), np.int64)
         self.concept_area = np.zeros((n_folds, n_concepts), np.int64)
@@ -55,7 +56,7 @@ class CountTables:
         self.concept_area[fold] += concept_area
         self.n_images[fold] += concept_area > 0
         self.n_pixels[fold] += n_pixels
-        if self.n_pixels[fold] > self._limit:
+        if self.n_pixels[fold] > MOST_PIXELS:
             self._widen()
 
     def total(self, union: UnionRule) -> Tally:

@@ -131,7 +131,7 @@ class ParallelTally:
         thresholds, folds or strongest images, or damaged."""
         images, n_images = arrays["images"], len(self.fold_of)
         if str(arrays["counted_with"]) != self._counted_with():
-            raise ValueError("its thresholds are others")
+            raise ValueError("it was counted with other thresholds, or another rule")
         if (
             images.ndim != 1
             or images.dtype != np.int64

@@ -159,6 +159,7 @@ def test_interrupted_and_resumed(maps, data, reference, tmp_path, stage, done, m
     result = engine(maps, data, tmp_path, progress=note, batch_size=4, workers=1, memory=memory)
     again = {"forward": done + 7 + 4, "tally": N_IMAGES + 4}[stage]  # the pass stops one batch after the interruption
     assert min([at for s, at in seen if s == "forward"], default=N_IMAGES) >= min(again, N_IMAGES)
+    assert min(at for s, at in seen if s == "tally") > (done if stage == "tally" else 0)
     assert_equal(result, reference, data)
 
 
