@@ -159,12 +159,14 @@ class _Children:
             return status if status > 0 else 2
         if self.signalled:
             raise KeyboardInterrupt
-        how = f"with status {status}" if status > 0 else f"by {_signal_name(-status)}"
-        said = (self.folder / f"said-{rank}").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        last = f" ({said[-1][:300]})" if said else ""
+        if status > 0:
+            said = (self.folder / f"said-{rank}").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            how = f"with status {status} ({said[-1][:300] if said else 'as said above'})"
+        else:
+            how = f"by {_signal_name(-status)}"
         raise UserError(
-            f"Process {rank} of {len(self.processes)} was ended {how}{last}, and the others with it: give the same command "
-            f"again, which resumes."
+            f"Process {rank} of {len(self.processes)} was ended {how}, and the others with it: give the same command again, "
+            f"which resumes."
         )
 
     def _words(self, rank: int, *, whole: bool = False) -> str:
@@ -194,6 +196,8 @@ def _environment(n: int) -> dict[str, str]:
 
 
 def _signal_name(number: int) -> str:
+    if number == signal.SIGKILL:
+        return "SIGKILL, as where memory runs out"
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -31,6 +31,10 @@ CHUNK_BYTES = 2**26
 """Of an array that is on its way at one time, so that a large one is never there twice."""
 
 
+class LostError(UserError):
+    """Another process of the group has ended."""
+
+
 @dataclass(frozen=True)
 class Group:
     """The processes of a run, as one of them sees it. rank: its number, from 0. n: how many there are. device: the one that it
@@ -60,9 +64,10 @@ class Group:
         if self.n > 1:
             import torch.distributed as dist
 
-            for part in self._parts(summed):
-                dist.all_reduce(moved := self._moved(part))
-                part[...] = moved.cpu().numpy()
+            with _or_lost():
+                for part in self._parts(summed):
+                    dist.all_reduce(moved := self._moved(part))
+                    part[...] = moved.cpu().numpy()
         return summed
 
     def broadcast(self, array: np.ndarray) -> np.ndarray:
@@ -71,9 +76,10 @@ class Group:
         if self.n > 1:
             import torch.distributed as dist
 
-            for part in self._parts(told.reshape(-1).view(np.uint8)):
-                dist.broadcast(moved := self._moved(part), 0)
-                part[...] = moved.cpu().numpy()
+            with _or_lost():
+                for part in self._parts(told.reshape(-1).view(np.uint8)):
+                    dist.broadcast(moved := self._moved(part), 0)
+                    part[...] = moved.cpu().numpy()
         return told
 
     def gather(self, array: np.ndarray) -> Iterator[np.ndarray]:
@@ -97,15 +103,17 @@ class Group:
     def _send(self, array: np.ndarray) -> None:
         import torch.distributed as dist
 
-        for part in self._parts(np.ascontiguousarray(array).reshape(-1).view(np.uint8)):
-            dist.send(self._moved(part), 0)
+        with _or_lost():
+            for part in self._parts(np.ascontiguousarray(array).reshape(-1).view(np.uint8)):
+                dist.send(self._moved(part), 0)
 
     def _received(self, array: np.ndarray, rank: int) -> np.ndarray:
         import torch.distributed as dist
 
-        for part in self._parts(array.reshape(-1).view(np.uint8)):
-            dist.recv(moved := self._moved(part), rank)
-            part[...] = moved.cpu().numpy()
+        with _or_lost():
+            for part in self._parts(array.reshape(-1).view(np.uint8)):
+                dist.recv(moved := self._moved(part), rank)
+                part[...] = moved.cpu().numpy()
         return array
 
     def _parts(self, array: np.ndarray) -> Iterator[np.ndarray]:
@@ -130,7 +138,7 @@ def joined(device: str = "auto") -> Iterator[Group]:
     """The group that the environment tells of, or this process alone. device: cpu, cuda, cuda:N or auto; of several processes
     on one machine each takes a GPU of its own.
 
-    Raises `UserError` where the machine has fewer GPUs, or where another process of the group has ended.
+    Raises `UserError` where the machine has fewer GPUs, and `LostError` where another process of the group has ended.
     """
     device = usable_device(device)
     if not in_group():
@@ -152,13 +160,23 @@ def joined(device: str = "auto") -> Iterator[Group]:
         torch.cuda.set_device(device)
     follow_parent()
     try:
-        # Decoding a large data set for the first time takes one process hours, for which the others wait.
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=12))
-        yield Group(rank, n, device)
-    except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise UserError(LOST) from error
-        raise
+        with _or_lost():  # what others do with the group is told in the same way
+            # Decoding a large data set for the first time takes one process hours, for which the others wait.
+            dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=12))
+            yield Group(rank, n, device)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+@contextmanager
+def _or_lost() -> Iterator[None]:
+    """`LostError` for what torch says where another process has ended."""
+    import torch.distributed as dist
+
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise LostError(LOST) from error
+        raise
