@@ -47,5 +47,6 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     with joined(device) as group:
         chosen = torch.device(group.device)
         if chosen.type == "cuda":
+            chosen = torch.device("cuda", chosen.index or 0)  # `set_device` refuses one without a number
             torch.cuda.set_device(chosen)
         yield Processes(group.rank, group.n, chosen)

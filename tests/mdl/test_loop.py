@@ -35,7 +35,7 @@ from mdl.training.loop import (
     set_learning_rate,
 )
 from mdl.training.pictures import DecodedImages, Normalisation, decode
-from mdl.training.processes import Processes
+from mdl.training.processes import Processes, processes
 from mdl.training.recipe import Plan
 from mdl.training.state import TrainingState, TrainingStateError
 
@@ -281,6 +281,16 @@ def test_pretraining_trains_everything(tmp_path: Path) -> None:
     before = copy.deepcopy(body.state_dict())
     train(Learner.of_body(body), tmp_path, replace(PLAN, epochs=1))
     assert all(not torch.equal(before[name], tensor) for name, tensor in body.named_parameters())
+
+
+@pytest.mark.parametrize(("asked", "used"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1")])
+def test_a_gpu_has_a_number(monkeypatch: pytest.MonkeyPatch, asked: str, used: str) -> None:
+    """Tensors on it say `cuda:0`, and PyTorch takes no other name when it is chosen."""
+    chosen: list[torch.device] = []
+    monkeypatch.setattr("data_prep.common.processes.usable_device", lambda wanted: wanted)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    with processes(asked) as group:
+        assert [group.device] == chosen == [torch.device(used)]
 
 
 SCRIPT = """
