@@ -218,7 +218,7 @@ class Benchmark:
                 "cpu_ratio": [each.cpu_ratio for each in these],
                 "wall_ratio": [each.wall_ratio for each in these],
             }
-            medians = {column: round(median(values), 3) for column, values in columns.items()}
+            medians = {column: round(median(values), 3) for column, values in columns.items() if any(values)}
             self.add_row({"section": "busy", "value": name, "rounds": len(these), "lanes": self.n, **medians})
 
 

@@ -76,7 +76,7 @@ def _varied(panel: Axes, name: str, rows: pd.DataFrame) -> None:
 
 def _busy(panel: Axes, rows: pd.DataFrame) -> None:
     panel.barh(rows["value"], rows["cpu_ratio"], color=COLOURS[2], label="CPU seconds / bare pass")
-    beside = rows.dropna(subset="wall_ratio").query("wall_ratio > 0")
+    beside = rows.dropna(subset="wall_ratio")
     panel.barh(beside["value"] + ", wall", beside["wall_ratio"], color=COLOURS[3], label="wall / fair share")
     panel.axvline(1, color="#1a1a1a", lw=0.8)
     panel.invert_yaxis()
