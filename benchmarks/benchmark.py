@@ -207,7 +207,7 @@ class Benchmark:
         of_both = ["--network", self.network, "--data", str(self.part)]
         bare = [*check_cpu_seconds.WORK, "bare", *of_both, "--batch-size", str(self.batch_size)]
         run = [*check_cpu_seconds.WORK, "run", *of_both, "--layers", *self.layers]
-        found = check_cpu_seconds.rounds_of(self.rounds, bare, run)
+        found = [each for _ in range(self.rounds) for each in check_cpu_seconds.one_round(bare, run)]
         self.missed += check_cpu_seconds.missed(found)
         for name in dict.fromkeys(each.circumstances for each in found):
             these = [each for each in found if each.circumstances == name]

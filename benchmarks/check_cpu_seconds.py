@@ -1,9 +1,9 @@
 """Does a run stay calm, whatever else the machine does? Ends with status 1, and says which limit was missed, if not.
 
     python benchmarks/check_cpu_seconds.py                            # efficientnet_lite0 on the embedded set
-    python benchmarks/check_cpu_seconds.py --data path/to/broden --rounds 5
+    python benchmarks/check_cpu_seconds.py --data path/to/broden
 
-Two limits, each for the median over the rounds:
+Two limits, each for the median over the rounds, of which there are no more than it takes to keep them:
 
 - CPU seconds (user and system) of `dissect.run` are at most 1.3 times those of a bare forward pass on one thread: with
   OMP_NUM_THREADS unset, with 16, and beside 8 processes that only spin.
@@ -61,17 +61,13 @@ class Found:
         return self.run_wall * self.share / self.run_cpu if self.share else 0.0
 
 
-def rounds_of(n: int, bare: Sequence[str], run: Sequence[str]) -> list[Found]:
-    """`n` rounds of each circumstance. bare, run: commands of `work.py`, the bare pass with one lane."""
-    timed(run)  # once, not counted: compiles, and fills the caches of files
+def one_round(bare: Sequence[str], run: Sequence[str]) -> list[Found]:
+    """Each circumstance once. bare, run: commands of `work.py`, the bare pass with one lane."""
     found = []
-    for _ in range(n):
-        for omp in (None, "16"):
-            environment = {"OMP_NUM_THREADS": omp}
-            name = f"OMP_NUM_THREADS {omp or 'unset'}"
-            found.append(_found(name, timed(bare, environment), timed(run, environment)))
-        found.append(beside_spinning(bare, run))
-    return found
+    for omp in (None, "16"):
+        environment = {"OMP_NUM_THREADS": omp}
+        found.append(_found(f"OMP_NUM_THREADS {omp or 'unset'}", timed(bare, environment), timed(run, environment)))
+    return [*found, beside_spinning(bare, run)]
 
 
 def beside_spinning(bare: Sequence[str], run: Sequence[str]) -> Found:
@@ -142,7 +138,7 @@ def main(
         network: The network.
         layers: Its layers; depthwise and pointwise convolutions among them.
         batch_size: Images in a batch of the bare pass.
-        rounds: The median of so many counts.
+        rounds: So many rounds at most; medians so far within the limits end it.
     """
     with tempfile.TemporaryDirectory() as folder:
         data = data or embedded()
@@ -150,7 +146,12 @@ def main(
             data = made_set(Path(folder) / "set", data=data, n_images=n_images)
         of_both = ["--network", network, "--data", str(data)]
         bare = [*WORK, "bare", *of_both, "--batch-size", str(batch_size)]
-        sentences = missed(rounds_of(rounds, bare, [*WORK, "run", *of_both, "--layers", *layers]))
+        found: list[Found] = []
+        for _ in range(rounds):
+            found += one_round(bare, [*WORK, "run", *of_both, "--layers", *layers])
+            sentences = missed(found)
+            if not sentences:
+                break
     for sentence in sentences:
         print(sentence)
     return 1 if sentences else 0

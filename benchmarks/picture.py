@@ -55,7 +55,7 @@ def _whole(panel: Axes, rows: pd.DataFrame) -> None:
     panel.barh(["report"], [seconds.loc["report", "wall"]], color=COLOURS[-1], alpha=0.5)
     panel.set_title(f"Seconds; run / bare {ran['wall_ratio']:.2f}, CPU {ran['cpu_ratio']:.2f}")
     panel.invert_yaxis()
-    panel.legend(fontsize=6, loc="lower right")
+    panel.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(PARTS))
 
 
 def _varied(panel: Axes, name: str, rows: pd.DataFrame) -> None:
@@ -75,13 +75,13 @@ def _varied(panel: Axes, name: str, rows: pd.DataFrame) -> None:
 
 
 def _busy(panel: Axes, rows: pd.DataFrame) -> None:
-    panel.barh(rows["value"], rows["cpu_ratio"], color=COLOURS[2], label="CPU seconds / bare pass")
-    beside = rows.dropna(subset="wall_ratio")
-    panel.barh(beside["value"] + ", wall", beside["wall_ratio"], color=COLOURS[3], label="wall / fair share")
+    names = rows["value"].str.replace(" processes", "")
+    panel.barh(names, rows["cpu_ratio"], color=COLOURS[2])
+    beside = rows["wall_ratio"].notna()
+    panel.barh(names[beside] + ", wall", rows["wall_ratio"][beside], color=COLOURS[3])
     panel.axvline(1, color="#1a1a1a", lw=0.8)
     panel.invert_yaxis()
-    panel.set_title("On a busy machine")
-    panel.legend(fontsize=6, loc="lower right")
+    panel.set_title("Busy: CPU / bare pass, wall / fair share")
 
 
 if __name__ == "__main__":
