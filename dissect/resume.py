@@ -24,6 +24,7 @@ import numpy as np
 
 from data_prep.common.files import atomic_write
 from data_prep.common.interrupts import Pace, held_back
+from data_prep.common.processes import LostError
 from data_prep.formats import BadImageError
 from dissect.run_files import ARRAY_ERRORS
 
@@ -88,8 +89,8 @@ class Checkpoint:
 
 @contextmanager
 def resumable(folder: Path, *, every: float) -> Iterator[Checkpoint]:
-    """What is saved in `folder`, and resumed from there. Where the work ends by a signal, or by an image that cannot be used,
-    all that was done is saved."""
+    """What is saved in `folder`, and resumed from there. Where the work ends by a signal, by an image that cannot be used, or
+    with another process, all that was done is saved."""
     checkpoint = Checkpoint(folder, every)
     with held_back(checkpoint.asked_to_stop):
         try:
@@ -100,6 +101,6 @@ def resumable(folder: Path, *, every: float) -> Iterator[Checkpoint]:
             if checkpoint.asked_to_stop.is_set():
                 checkpoint.save()
             raise
-        except BadImageError:  # between two batches: what was done is whole
+        except (BadImageError, LostError):  # between two batches: what was done is whole
             checkpoint.save()
             raise

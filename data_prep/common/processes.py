@@ -70,6 +70,18 @@ class Group:
                     part[...] = moved.cpu().numpy()
         return summed
 
+    def add_to_first(self, array: np.ndarray) -> None:
+        """Add the others' arrays to the first process's, in place; theirs are of no use any more. It must lie in one piece."""
+        if not array.flags.c_contiguous:
+            raise ValueError("The array does not lie in one piece.")
+        if self.n > 1:
+            import torch.distributed as dist
+
+            with _or_lost():
+                for part in self._parts(array):
+                    dist.reduce(moved := self._moved(part), 0)
+                    part[...] = moved.cpu().numpy()
+
     def broadcast(self, array: np.ndarray) -> np.ndarray:
         """The first process's array, on every process."""
         told = np.array(array, order="C")

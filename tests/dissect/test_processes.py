@@ -123,13 +123,16 @@ def test_the_embedded_set(tmp_path: Path) -> None:
 def test_an_image_that_one_process_cannot_use(run, sixty: Path, labels: Path, tmp_path: Path) -> None:
     """It ends all, and is told once, whichever process finds it; once all are restored, the same command goes on."""
     out, found = tmp_path / "out", []
+    for number in range(8, 12):
+        (labels / f"images/{number}.png").write_bytes((sixty / f"images/{number}.png").read_bytes())
     while (said := run(*OPTIONS, "--processes", 2, data=labels, out=out)).status:
         words = sentence(said, out)
+        assert len(found) < 2, words
         assert words.endswith("restore it, or set --on-bad-image to skip."), words
-        (number,) = (n for n in (2, *range(8, 12), 59) if f"/{n}.png cannot be read" in words)
+        (number,) = (n for n in (2, 59) if f"/{n}.png cannot be read" in words)
         found.append(number)
         (labels / f"images/{number}.png").write_bytes((sixty / f"images/{number}.png").read_bytes())
-    assert sorted(found) == [2, 8, 9, 10, 11, 59]
+    assert sorted(found) == [2, 59]
     assert run(*OPTIONS, data=labels, out=tmp_path / "one").status == 0
     assert stored(out) == stored(tmp_path / "one")
 
@@ -181,9 +184,11 @@ with joined("cpu") as group:
     rows = rng.standard_normal((2 * group.rank, 3)).astype(np.float32)
     own = rng.random((4, 2)) < 0.5
     gathered = list(group.gather(rows))
+    added = counts.copy()
+    group.add_to_first(added)
     np.savez(
         f"{sys.argv[1]}/{group.rank}.npz", counts=counts, rows=rows, own=own, first=group.broadcast(own),
-        total=group.total(counts.T), half=group.total([0.5, group.rank]),
+        total=group.total(counts.T), added=added, half=group.total([0.5, group.rank]),
         gathered=np.concatenate([np.zeros((0, 3)), *gathered]), lengths=[len(part) for part in gathered],
     )
 """
@@ -201,6 +206,7 @@ def test_what_processes_tell_each_other(
     each = [dict(np.load(tmp_path / f"{rank}.npz")) for rank in range(n)]
     for told in each:
         assert (told["total"] == sum(one["counts"] for one in each).T).all() and told["total"].dtype == np.int64
+        assert (each[0]["added"] == told["total"].T).all()
         assert told["half"].tolist() == [0.5 * n, sum(range(n))]
         assert (told["first"] == each[0]["own"]).all()
     assert [one["lengths"].tolist() for one in each] == [[0, 2, 4][:n], [], []][:n]
