@@ -3,7 +3,7 @@
     tables = CountTables(n_folds=10, n_units=26560, n_concepts=1197, n_categories=6, folder=folder, memory_bytes=2**28)
     tables.add_labels(fold, n_pixels, concept_area)       # of an image, before its masks are counted
     tables.intersection_area                              # (F, U, C), for `tally.count_masks` to add to
-    tables.folds()                                        # a `Tally` of each fold
+    tables.folds()                                        # `Counts` with an axis for folds
 
 The table of intersections is by far the largest: ten folds of 26,560 units and 1,197 concepts are 1.3 GB of 32-bit numbers.
 No number in it can exceed the label pixels of the fold's images, so it begins with 32 bits, and is widened to 64 before these
@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.common.errors import UserError
-from dissect.settings import UnionRule
-from dissect.tally import Tally
+from dissect.scores import Counts
 
 NARROW = np.dtype(np.uint32)
 WIDE = np.dtype(np.int64)
@@ -59,20 +58,20 @@ class CountTables:
         if self.n_pixels[fold] > MOST_PIXELS:
             self._widen()
 
-    def total(self, union: UnionRule) -> Tally:
+    def total(self) -> Counts:
         """The counts of all images. With one fold its arrays are those of `folds`."""
         if len(self.n_pixels) == 1:
-            return self.folds(union)[0]
-        return _tally(union, *(array.sum(0, dtype=np.int64) for array in self._counts()))
+            return Counts(*(array[0] for array in self.folds()))
+        return Counts(*(array.sum(0, dtype=np.int64) for array in self._counts()))
 
-    def folds(self, union: UnionRule) -> list[Tally]:
-        """The counts of each fold: views, not copies."""
+    def folds(self) -> Counts:
+        """The counts of each fold, along the first axis: the tables themselves, no copies."""
         self._widen()
-        return [_tally(union, *parts) for parts in zip(*self._counts(), strict=True)]
+        return self._counts()
 
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: views, not copies."""
-        return dict(zip((*_NAMES, "n_pixels"), (*self._counts(), self.n_pixels), strict=True))
+        return {**self._counts()._asdict(), "n_pixels": self.n_pixels}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` gave. Raises `ValueError` or `KeyError`, and changes nothing, where it cannot be used."""
@@ -85,8 +84,8 @@ class CountTables:
         for name, mine in self.state().items():
             mine[...] = arrays[name]
 
-    def _counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.intersection_area, self.mask_area, self.concept_area, self.n_images
+    def _counts(self) -> Counts:
+        return Counts(self.intersection_area, self.mask_area, self.concept_area, self.n_images)
 
     def _widen(self) -> None:
         if self.intersection_area.dtype != WIDE:
@@ -107,16 +106,6 @@ class CountTables:
                 f"The counts of {shape[1]} units, {shape[2]} concepts and {shape[0]} folds take {n_bytes / 2**30:.2f} GiB, and "
                 f"{self._folder} has no room for them: free some disk, or raise `memory`."
             ) from error
-
-
-_NAMES = ("intersection_area", "mask_area", "concept_area", "n_images")
-
-
-def _tally(union: UnionRule, *counts: np.ndarray) -> Tally:
-    tally = Tally(0, 0, 0, union)
-    for name, array in zip(_NAMES, counts, strict=True):
-        setattr(tally, name, array)
-    return tally
 
 
 def _mapped(folder: Path, shape: tuple[int, ...], dtype: np.dtype, n_bytes: int) -> np.ndarray:

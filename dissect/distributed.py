@@ -2,7 +2,7 @@
 
     strongest, thresholds = pooled_strongest(collected, group), pooled_thresholds(collected, group)      # on every process
     ...
-    folds = [pooled_counts(fold, group) for fold in tally.folds()]
+    counts, folds = pooled_counts(tally.total(), group), pooled_counts(tally.folds(), group)
     images, skipped = pooled_numbers(tally.images, group), pooled_skipped(reader.skipped, group)         # on the first one
     gather_masks(masks, group)
 
@@ -26,8 +26,8 @@ from data_prep.common.locks import locked
 from data_prep.common.processes import Group
 from dissect.collected import Collected
 from dissect.mask_recorder import MaskRecorder
+from dissect.scores import Counts
 from dissect.strongest import StrongestImages
-from dissect.tally import Tally
 from dissect.thresholds import UpperTail
 
 _log = logging.getLogger(__name__)
@@ -100,14 +100,9 @@ def _pooled_strongest(strongest: StrongestImages, group: Group) -> StrongestImag
     return pooled
 
 
-def pooled_counts(tally: Tally, group: Group) -> Tally:
+def pooled_counts(counts: Counts, group: Group) -> Counts:
     """The counts over the images of all processes, on each."""
-    if group.n == 1:
-        return tally
-    pooled = copy.copy(tally)
-    for name in ("intersection_area", "mask_area", "concept_area", "n_images"):
-        setattr(pooled, name, group.total(getattr(tally, name)))
-    return pooled
+    return counts if group.n == 1 else Counts(*map(group.total, counts))
 
 
 def pooled_numbers(images: Sequence[int], group: Group) -> np.ndarray:

@@ -64,7 +64,8 @@ from dissect.upsample import Geometry
 class Dissection:
     """What is known of one network's units: `U` counts the units of all layers, layer after layer.
 
-    folds: the counts of each fold of the images, of which `counts` is the sum. masks: of each unit on its strongest images.
+    folds: the counts by fold of the images, along a first axis; `counts` is their sum. masks: of each unit on its strongest
+    images.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
     varying: how the network answers differently to the same images, where that was allowed.
     seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads, and
@@ -73,7 +74,7 @@ class Dissection:
 
     layers: Sequence[Layer]
     counts: Counts
-    folds: Sequence[Counts]
+    folds: Counts
     threshold: np.ndarray
     max_activation: np.ndarray
     masks: MaskRecorder
@@ -178,13 +179,13 @@ def dissect(
                 progress("tally", len(tally.images), collected.n_seen)
             _check_all_counted(reader, tally.images)
             total = pooled_counts(tally.total(), group)
-            folds = [pooled_counts(fold, group) for fold in tally.folds()]
+            folds = pooled_counts(tally.folds(), group)
         gather_masks(masks, group)
 
     return Dissection(
         layers=layers,
-        counts=Counts.of_tally(total),
-        folds=[Counts.of_tally(fold) for fold in folds],
+        counts=total,
+        folds=folds,
         threshold=np.concatenate(thresholds),
         max_activation=np.concatenate([layer.peak[:, 0] for layer in strongest]),
         masks=masks,

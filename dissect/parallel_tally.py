@@ -6,7 +6,7 @@ with ParallelTally(
 ) as tally:
     tally.add(images, batch)              # {layer: Maps} of these images
 tally.total()                             # pooled counts of all images
-tally.folds()                             # the same by fold of the images
+tally.folds()                             # the same by fold of the images, along a first axis
 
 The threads share one table of counts: each takes units of its own. What is counted so far can be saved, and restored (`state`).
 """
@@ -29,9 +29,9 @@ from dissect.count_tables import CountTables
 from dissect.images import LabelCache
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
-from dissect.scores import category_numbers
+from dissect.scores import Counts, category_numbers
 from dissect.settings import UnionRule
-from dissect.tally import FlatLabels, LabelStack, Masks, Tally, count_masks, flatten, stack
+from dissect.tally import FlatLabels, LabelStack, Masks, count_masks, flatten, stack
 from dissect.upsample import Geometry
 
 LEAST_MAPS = 256
@@ -45,13 +45,20 @@ class _Seen(NamedTuple):
     labels: FlatLabels
 
 
+class _Alike(NamedTuple):
+    """Images whose label maps have one shape: their numbers, ascending, and their labels in that order."""
+
+    numbers: np.ndarray
+    shape: tuple[int, int]
+    labels: LabelStack
+
+
 class _Piece(NamedTuple):
-    """Some maps of one layer on images with label maps of one shape. places, bits: of the masks to keep (`MaskRecorder`)."""
+    """Some maps of one layer on such images. places, bits: of the masks to keep (`MaskRecorder`)."""
 
     layer: int
+    images: _Alike
     masks: Masks
-    labels: LabelStack
-    shape: tuple[int, int]
     places: np.ndarray
     bits: np.ndarray
 
@@ -103,21 +110,24 @@ class ParallelTally:
         for image, (shape, labels) in seen.items():
             self._tables.add_labels(int(self.fold_of[image]), shape[0] * shape[1], labels.concept_area)
             by_shape.setdefault(shape, []).append(image)
-        pieces = [
-            self._piece(k, maps, np.sort(alike), seen) for alike in by_shape.values() for k, maps in batch.items()
-        ]
+        pieces = []
+        for shape, numbers in by_shape.items():
+            labels_of = [seen[number].labels for number in sorted(numbers)]
+            fold_of = self.fold_of[sorted(numbers)]
+            alike = _Alike(np.sort(numbers), shape, stack(labels_of, fold_of, self.union))
+            pieces += [self._piece(k, maps, alike) for k, maps in batch.items()]
         list(self._threads.map(lambda job: job(), [job for piece in pieces for job in self._jobs(piece)]))  # raises
         for piece in pieces:
-            self.masks.keep(piece.places, piece.shape, piece.bits)
+            self.masks.keep(piece.places, piece.images.shape, piece.bits)
         self.images.extend(images.tolist())
 
-    def total(self) -> Tally:
+    def total(self) -> Counts:
         """The counts of all images so far. With one fold its arrays are those of `folds`."""
-        return self._tables.total(self.union)
+        return self._tables.total()
 
-    def folds(self) -> list[Tally]:
-        """The counts of each fold of the images so far: views of the tables, which may lie in a file."""
-        return self._tables.folds(self.union)
+    def folds(self) -> Counts:
+        """The counts by fold of the images so far, along the first axis; they may lie in a file."""
+        return self._tables.folds()
 
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save of the images counted so far, between two calls of `add`."""
@@ -155,12 +165,10 @@ class ParallelTally:
         labels = self.labels[image]
         return _Seen(labels.shape, flatten(labels, self.concept_category, self.n_categories))
 
-    def _piece(self, k: int, maps: Maps, numbers: np.ndarray, seen: Mapping[int, _Seen]) -> _Piece:
-        """What there is to count of layer k on the images `numbers`, ascending, whose label maps have one shape."""
-        labels = [seen[number] for number in numbers.tolist()]
-        shape = labels[0].shape
-        place = np.minimum(np.searchsorted(numbers, maps.images), len(numbers) - 1)
-        of_these = numbers[place] == maps.images
+    def _piece(self, k: int, maps: Maps, images: _Alike) -> _Piece:
+        """What there is to count of layer k on these images."""
+        place = np.minimum(np.searchsorted(images.numbers, maps.images), len(images.numbers) - 1)
+        of_these = images.numbers[place] == maps.images
         unit_rows = maps.units + self.first_row[k]
         places = np.where(of_these, self.masks.places(unit_rows, maps.images), -1)
         wanted = places >= 0
@@ -171,25 +179,16 @@ class ParallelTally:
             thresholds=self.thresholds[k][maps.units],
             bits_row=np.where(wanted, np.cumsum(wanted) - 1, -1),
         )
-        bits = np.zeros((np.count_nonzero(wanted), -(-shape[0] * shape[1] // 8)), np.uint8)
-        return _Piece(
-            k,
-            masks,
-            stack([each.labels for each in labels], self.fold_of[numbers], self.union),
-            shape,
-            places[wanted],
-            bits,
-        )
+        n_bytes = -(-images.shape[0] * images.shape[1] // 8)
+        return _Piece(k, images, masks, places[wanted], np.zeros((np.count_nonzero(wanted), n_bytes), np.uint8))
 
     def _jobs(self, piece: _Piece) -> Iterator[Callable[[], None]]:
-        """Counts of a share of the units each."""
+        """Each counts a share of the layer's units."""
         n_shares = min(self.workers, -(-len(piece.masks.maps) // LEAST_MAPS))
-        ends = (
-            np.linspace(self.first_row[piece.layer], self.first_row[piece.layer + 1], n_shares + 1).astype(int).tolist()
-        )
-        rows, columns = self.geometry.axes(piece.layer, piece.shape)
-        for share in pairwise(ends):
+        first, end = self.first_row[piece.layer : piece.layer + 2]
+        rows, columns = self.geometry.axes(piece.layer, piece.images.shape)
+        for share in pairwise(np.linspace(first, end, n_shares + 1).astype(int).tolist()):
             yield partial(
-                count_masks, piece.masks, *share, rows, columns, piece.labels, self.union == "touched", piece.bits,
+                count_masks, piece.masks, *share, rows, columns, piece.images.labels, self.union == "touched", piece.bits,
                 self._tables.intersection_area, self._tables.mask_area,
             )  # fmt: skip

@@ -37,7 +37,7 @@ from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.run_files import read_arrays, read_info, record_of, write_arrays
 from dissect.run_info import FILE_NAME, FORMAT_VERSION, is_file_name, seal
-from dissect.run_schema import is_below
+from dissect.run_schema import FOLD, is_below
 from dissect.run_store import Run, open_run
 from dissect.settings import LAYERS, Execution, Settings
 
@@ -143,7 +143,7 @@ def _dissect_all(
             write_json(out / "run.json", info | {"files": files})
             shutil.rmtree(partial / network.name, ignore_errors=True)
 
-    stored = [read_arrays(out / "counts" / f"{network.name}.npz") for network in networks]
+    stored = [read_arrays(out / "counts" / f"{network.name}.npz", by_slices=FOLD) for network in networks]
     tables.write_tables(out, networks=networks, layers=layers, stored=stored, data=data, settings=settings)
     used = stored[0]["images"]
     skipped = [dict(zip(("name", "reason"), pair, strict=True)) for pair in stored[0]["skipped"].tolist()]

@@ -23,6 +23,7 @@ from dissect.layouts import Layout
 from dissect.mask_recorder import MaskRecorder
 from dissect.parallel_tally import ParallelTally
 from dissect.run_store import StrongestMasks
+from dissect.scores import Counts
 from dissect.settings import UnionRule
 from dissect.strongest import StrongestImages
 from dissect.tally import flatten
@@ -138,9 +139,9 @@ def threads_for_few_maps(monkeypatch: pytest.MonkeyPatch) -> None:
 def check_all(tally: ParallelTally, union: UnionRule, n_folds: int) -> None:
     fold_of, images = np.arange(N_IMAGES) * 7 % n_folds, np.arange(N_IMAGES)
     same(tally.total(), dense(images, union))
-    assert len(tally.folds()) == n_folds
-    for number, fold in enumerate(tally.folds()):
-        same(fold, dense(images[fold_of == number], union))
+    assert len(tally.folds().n_images) == n_folds
+    for number, fold in enumerate(zip(*tally.folds(), strict=True)):
+        same(Counts(*fold), dense(images[fold_of == number], union))
     kept = StrongestMasks(**tally.masks.arrays())
     for row, rank in np.argwhere(kept.image >= 0).tolist():
         np.testing.assert_array_equal(kept.mask(row, rank), masks_of(int(kept.image[row, rank]))[row])
@@ -181,8 +182,8 @@ def test_a_table_is_widened_before_it_overflows(tmp_path: Path, memory: int) -> 
     assert tables.intersection_area.dtype == NARROW and tables.intersection_area.max() == 2**32 - 1
     tables.add_labels(0, 1, np.array([1]))
     tables.intersection_area[0] += 1
-    assert tables.total("category").intersection_area.tolist() == [[2**32]] * 3
-    assert [fold.concept_area.tolist() for fold in tables.folds("category")] == [[2**32], [5]]
+    assert tables.total().intersection_area.tolist() == [[2**32]] * 3
+    assert tables.folds().concept_area.tolist() == [[2**32], [5]]
 
 
 @pytest.mark.parametrize("n_folds", [1, 4])
@@ -255,12 +256,10 @@ def test_the_state_of_other_folds_or_thresholds_is_refused(tmp_path: Path) -> No
 
 
 def test_results_are_no_copies(tmp_path: Path) -> None:
-    with new(tmp_path) as alone, new(tmp_path, n_folds=4) as several:
-        count(alone, np.arange(N_IMAGES))
-        count(several, np.arange(N_IMAGES))
-    assert np.shares_memory(alone.total().intersection_area, alone.folds()[0].intersection_area)
-    table = several.folds()[0].intersection_area.base
-    assert all(np.shares_memory(fold.intersection_area, table) for fold in several.folds())
+    with new(tmp_path) as tally:
+        count(tally, np.arange(N_IMAGES))
+    for total, by_fold, table in zip(tally.total(), tally.folds(), tally.folds(), strict=True):
+        assert np.shares_memory(total, by_fold) and by_fold is table
 
 
 def test_no_room_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
