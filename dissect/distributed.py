@@ -2,12 +2,12 @@
 
     strongest, thresholds = pooled_strongest(collected, group), pooled_thresholds(collected, group)      # on every process
     ...
-    counts, folds = pooled_counts(tally.total(), group), pooled_counts(tally.folds(), group)
-    images, skipped = pooled_numbers(tally.images, group), pooled_skipped(reader.skipped, group)         # on the first one
+    counts = pool_counts(tally.folds(), group)                                                           # on the first one
     gather_masks(masks, group)
+    images, skipped = pooled_numbers(tally.images, group), pooled_skipped(reader.skipped, group)
 
-Nothing of what is given is changed, so that a process that is stopped here saves its own share and no more. Every process of the
-group calls these in the same order.
+What is called `pooled` leaves alone what it is given, so that a process that is stopped there saves its own share and no more;
+counts and masks, which may be large, are put together in place. Every process of the group calls these in the same order.
 """
 
 from __future__ import annotations
@@ -100,9 +100,11 @@ def _pooled_strongest(strongest: StrongestImages, group: Group) -> StrongestImag
     return pooled
 
 
-def pooled_counts(counts: Counts, group: Group) -> Counts:
-    """The counts over the images of all processes, on each."""
-    return counts if group.n == 1 else Counts(*map(group.total, counts))
+def pool_counts(folds: Counts, group: Group) -> Counts:
+    """Add the other processes' counts by fold to those of the first; the sum of the folds, with one fold that one."""
+    for array in folds:
+        group.add_to_first(array)
+    return Counts(*(array[0] if len(array) == 1 else array.sum(0) for array in folds))
 
 
 def pooled_numbers(images: Sequence[int], group: Group) -> np.ndarray:

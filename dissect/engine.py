@@ -35,7 +35,7 @@ from dissect.clock import Clock
 from dissect.collected import Collected
 from dissect.distributed import (
     gather_masks,
-    pooled_counts,
+    pool_counts,
     pooled_numbers,
     pooled_skipped,
     pooled_strongest,
@@ -105,7 +105,7 @@ def dissect(
     from which the same call resumes. Raises `UserError` for what the user can fix.
 
     group: the processes that share the images; each makes this call with a `folder` of its own, and the first gets the whole
-    result: `images`, `skipped` and `masks` of the others are of their share.
+    result: counts, `masks`, `images` and `skipped` of the others are of their share.
     """
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
@@ -178,8 +178,12 @@ def dissect(
                 checkpoint()
                 progress("tally", len(tally.images), collected.n_seen)
             _check_all_counted(reader, tally.images)
-            total = pooled_counts(tally.total(), group)
-            folds = pooled_counts(tally.folds(), group)
+        group.wait()  # until here each process can save its share, should another one end
+
+    # What the processes counted, put together on the first one.
+    with clock("tally"):
+        folds = tally.folds()
+        total = pool_counts(folds, group)
         gather_masks(masks, group)
 
     return Dissection(
