@@ -25,10 +25,10 @@ import numpy as np
 from data_prep.common.locks import locked
 from data_prep.common.processes import Group
 from dissect.collected import Collected
+from dissect.device_tail import Tail
 from dissect.mask_recorder import MaskRecorder
 from dissect.scores import Counts
 from dissect.strongest import StrongestImages
-from dissect.thresholds import UpperTail
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +68,10 @@ def pooled_thresholds(collected: Collected, group: Group) -> list[np.ndarray]:
     ]
 
 
-def _pooled_threshold(tail: UpperTail, n_values: int, group: Group) -> np.ndarray:
+def _pooled_threshold(tail: Tail, n_values: int, group: Group) -> np.ndarray:
     if group.n == 1:
         return tail.quantile(n_values)
+    tail = tail.on_host()
     # Minus infinity, which is no activation, stands where a unit has fewer values than another: no tail takes it up.
     width = int(tail.count.max(initial=0))
     values = np.where(np.arange(width) < tail.count[:, None], tail.values[:, :width], np.float32("-inf"))

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.common.devices import usable_device
+from data_prep.common.devices import is_cuda, usable_device
 from data_prep.common.errors import UserError
 from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
@@ -33,6 +34,7 @@ from data_prep.formats import LabelledImages
 from dissect.candidates import Maps
 from dissect.clock import Clock
 from dissect.collected import Collected
+from dissect.device_tally import DeviceTally
 from dissect.distributed import (
     gather_masks,
     pool_counts,
@@ -108,7 +110,9 @@ def dissect(
     result: counts, `masks`, `images` and `skipped` of the others are of their share.
     """
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
-    device, modules = usable_device(execution.device), [layer.module for layer in layers]
+    execution = execution.on(usable_device(execution.device))
+    device, modules = execution.device, [layer.module for layer in layers]
+    gpu = device if is_cuda(device) else None  # where thresholds and counts are computed too
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     geometry = _geometry(network, layers, settings)  # looks at the network, so before it is tapped
@@ -117,10 +121,10 @@ def dissect(
     folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides,
+        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides, gpu=gpu,
     )  # fmt: skip
     reader = ImageReader(
-        data, network.input_size, batch_size=execution.batch_size, workers=execution.n_workers,
+        data, network.input_size, batch_size=execution.n_together, workers=execution.n_workers,
         on_bad_image=execution.on_bad_image, label_cache=label_cache, share=group.share,
     )  # fmt: skip
 
@@ -167,7 +171,8 @@ def dissect(
                 yield batch.numbers, collected.passing(batch.numbers, maps, thresholds)
 
         # What lies above it, at the size of the label map, against every concept.
-        with clock("tally"), ParallelTally(
+        counting = partial(DeviceTally, device=gpu) if gpu else ParallelTally
+        with clock("tally"), counting(
             layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
             folder=folder, memory_bytes=execution.memory_bytes // 2,
