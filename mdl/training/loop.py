@@ -311,7 +311,10 @@ def random_numbers(seed: int, epoch: int, n_steps: int, group: Processes) -> Ite
     is put back afterwards."""
     states = np.random.SeedSequence([seed, epoch, group.rank]).generate_state(n_steps, np.uint64).tolist()
     on_gpu = group.device.type == "cuda"
-    generators = [torch.default_generator, *([torch.cuda.default_generators[group.device.index or 0]] if on_gpu else [])]
+    generators = [
+        torch.default_generator,
+        *([torch.cuda.default_generators[group.device.index or 0]] if on_gpu else []),
+    ]
 
     def begin(step: int) -> None:
         for generator in generators:  # `torch.manual_seed` asks for every kind of device, which takes ten times as long
