@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ from dissect.thresholds import UpperTail
 
 DIGEST_BYTES = 16
 
+FEW_LANES = 2
+"""So many lanes are slower than the one thread that adds up what they see."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +45,7 @@ class Collected:
 
     quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
     candidates together; past it candidates go to files in `folder`, marked with `key`, of up to `disk_bytes` together.
-    gpu: where tails and candidates are kept, if not in the memory of the host.
+    gpu: where tails and candidates are kept, if not in the memory of the host. workers: threads that layers are shared among.
     Raises `UserError` where the tails alone exceed the memory.
     """
 
@@ -57,6 +61,7 @@ class Collected:
         disk_bytes: int,
         key: str = "",
         gpu: str | None = None,
+        workers: int = 1,
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
         if needed > 0.75 * memory_bytes:
@@ -74,22 +79,43 @@ class Collected:
             for layer in layers
         ]
         self.strongest_images = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
+        self._tail_bytes = needed
         self.candidates = Candidates(folder, memory_bytes - needed, key)
         self._gpu = gpu
+        self._threads = (
+            ThreadPoolExecutor(min(workers, len(layers)), "tails") if workers > FEW_LANES and not gpu else None
+        )
         self.digests = np.zeros((n_images, DIGEST_BYTES), np.uint8)
         self._estimate = DiskEstimate(layers, n_images, max(disk_bytes, memory_bytes - needed))
+
+    def __enter__(self) -> Collected:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._threads:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def n_bytes(self) -> int:
+        """What tails and candidates take of the memory allowed."""
+        return self._tail_bytes + self.candidates.n_bytes
 
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
         peaks, sums, bounds = self._looked_at(maps)
-        passing: dict[int, Maps] = {}
-        for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
+        for layer, layer_maps, total in zip(self.layers, maps, sums, strict=True):
             # The sum is one cheap pass; only a suspicious one is worth the exact look (a sum of huge values may overflow).
-            if not np.isfinite(sums[k]):
+            if not np.isfinite(total):
                 _check_finite(layer, layer_maps, images)
+
+        def add_layer(k: int) -> Maps:
             self.strongest_images[k].add(peaks[k], images)
-            passing[k] = self._above(images, layer_maps, peaks[k], bounds[k])
-            self.tails[k].add(passing[k].maps, passing[k].units)
+            passing = self._above(images, maps[k], peaks[k], bounds[k])
+            self.tails[k].add(passing.maps, passing.units)
+            return passing
+
+        each_layer = self._threads.map if self._threads else map
+        passing = dict(enumerate(each_layer(add_layer, range(len(self.layers)))))
         self.candidates.add(images, passing, bounds)
         self.digests[images] = _digests(peaks)
         self.n_seen += len(images)

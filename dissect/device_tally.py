@@ -112,8 +112,8 @@ class DeviceTally(ParallelTally):
         self, numbers: np.ndarray, shape: tuple[int, int], labels: _DeviceLabels, batch: Mapping[int, Maps]
     ) -> None:
         """Count the masks on the images `numbers`, ascending, whose label maps have one shape."""
-        n_pixels, these = shape[0] * shape[1], self._sent(numbers)
-        places, pixels = self._sent(np.zeros((2, 0)))
+        these, n_bytes = self._sent(numbers), -(-shape[0] * shape[1] // 8)
+        places, bits = [self._sent(np.zeros(0))], [torch.zeros((0, n_bytes), dtype=torch.uint8, device=self.device)]
         for k, maps in batch.items():
             maps = maps.chosen(np.isin(maps.images, numbers))
             image, unit = self._sent(np.stack([maps.images, maps.units]))
@@ -124,8 +124,9 @@ class DeviceTally(ParallelTally):
             )
             kept, rank = torch.nonzero(self._strongest[row_of_unit] == image[:, None], as_tuple=True)
             mask = torch.full_like(row, -1)
-            mask[kept] = torch.arange(len(places), len(places) + len(kept), device=self.device)
-            places = torch.cat([places, row_of_unit[kept] * self._strongest.shape[1] + rank])
+            mask[kept] = torch.arange(len(kept), device=self.device)
+            places.append(row_of_unit[kept] * self._strongest.shape[1] + rank)
+            bits.append(torch.zeros((len(kept), n_bytes), dtype=torch.uint8, device=self.device))
             area, counted = torch.zeros_like(row), labels.counts_in[image_of]
             each = torch.arange(len(row) + 1, device=self.device)
             there = torch.as_tensor(maps.maps).to(self.device)
@@ -133,11 +134,11 @@ class DeviceTally(ParallelTally):
                 area += torch.searchsorted(which, each).diff()
                 self._meet(which, position, row=row, image=image_of, labels=labels, counted=counted)
                 if len(kept):
-                    pixels = torch.cat([pixels, (mask[which] * n_pixels + position)[mask[which] >= 0]])
+                    _set_bits(bits[-1], mask[which], position)
             for concept in labels.whole_image[image_of].T:
                 self._add(row, concept.clamp(min=0), area * (concept >= 0))
             self._area.index_add_(0, row, area[:, None] * counted)
-        self.masks.keep(places.cpu().numpy(), shape, _packed(pixels.cpu().numpy(), len(places), n_pixels))
+        self.masks.keep(torch.cat(places).cpu().numpy(), shape, torch.cat(bits).cpu().numpy())
 
     def _meet(
         self, which: Tensor, position: Tensor, *, row: Tensor, image: Tensor, labels: _DeviceLabels, counted: Tensor
@@ -202,13 +203,16 @@ def _padded(values: np.ndarray, first: np.ndarray, padding: int) -> np.ndarray:
     return padded
 
 
-def _packed(pixels: np.ndarray, n_masks: int, n_pixels: int) -> np.ndarray:
-    """(n_masks, bytes) uint8, the bits of each mask. pixels: number of the mask * n_pixels + position.
+def _set_bits(bits: Tensor, mask: Tensor, position: Tensor) -> None:
+    """Mark pixels in packed masks, each pixel once. bits: (n, bytes) uint8; mask: number of the mask, or -1 for none.
 
-    >>> _packed(np.array([0, 9, 3]), n_masks=2, n_pixels=8).tolist()
+    >>> bits = torch.zeros((2, 1), dtype=torch.uint8)
+    >>> _set_bits(bits, torch.tensor([0, 1, 0, -1]), torch.tensor([0, 1, 3, 5]))
+    >>> bits.tolist()
     [[144], [64]]
     """
-    bits = np.zeros((n_masks, -(-n_pixels // 8)), np.uint8)
-    mask, position = np.divmod(pixels, n_pixels)
-    np.bitwise_or.at(bits, (mask, position >> 3), (128 >> (position & 7)).astype(np.uint8))
-    return bits
+    there = torch.nonzero(mask >= 0).flatten()
+    mask, position = mask[there], position[there]
+    # Each pixel has a bit of its own, so that adding sets it.
+    value = torch.bitwise_right_shift(torch.full_like(position, 128), position & 7).to(torch.uint8)
+    bits.view(-1).index_add_(0, mask * bits.shape[1] + (position >> 3), value)

@@ -122,6 +122,7 @@ def dissect(
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
         memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides, gpu=gpu,
+        workers=execution.n_workers,
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.n_together, workers=execution.n_workers,
@@ -134,6 +135,7 @@ def dissect(
 
     with (
         reader,
+        collected,
         resumable(folder, every=execution.checkpoint_every) as checkpoint,
         full_precision(),
         one_thread(),
@@ -175,7 +177,7 @@ def dissect(
         with clock("tally"), counting(
             layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
-            folder=folder, memory_bytes=execution.memory_bytes // 2,
+            folder=folder, memory_bytes=max(execution.memory_bytes - collected.n_bytes, 0),
         ) as tally:  # fmt: skip
             checkpoint.begin("tally", tally)
             for images, maps_above in passing(after=max(tally.images, default=-1)):
