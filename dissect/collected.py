@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +33,6 @@ from dissect.thresholds import UpperTail
 
 DIGEST_BYTES = 16
 
-FEW_LANES = 2
-"""So many lanes are slower than the one thread that adds up what they see."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +41,7 @@ class Collected:
 
     quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
     candidates together; past it candidates go to files in `folder`, marked with `key`, of up to `disk_bytes` together.
-    gpu: where tails and candidates are kept, if not in the memory of the host. workers: threads that layers are shared among.
+    gpu: where tails and candidates are kept, if not in the memory of the host.
     Raises `UserError` where the tails alone exceed the memory.
     """
 
@@ -61,7 +57,6 @@ class Collected:
         disk_bytes: int,
         key: str = "",
         gpu: str | None = None,
-        workers: int = 1,
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
         if needed > 0.75 * memory_bytes:
@@ -82,18 +77,8 @@ class Collected:
         self._tail_bytes = needed
         self.candidates = Candidates(folder, memory_bytes - needed, key)
         self._gpu = gpu
-        self._threads = (
-            ThreadPoolExecutor(min(workers, len(layers)), "tails") if workers > FEW_LANES and not gpu else None
-        )
         self.digests = np.zeros((n_images, DIGEST_BYTES), np.uint8)
         self._estimate = DiskEstimate(layers, n_images, max(disk_bytes, memory_bytes - needed))
-
-    def __enter__(self) -> Collected:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._threads:
-            self._threads.shutdown(wait=True, cancel_futures=True)
 
     @property
     def n_bytes(self) -> int:
@@ -103,19 +88,14 @@ class Collected:
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
         peaks, sums, bounds = self._looked_at(maps)
-        for layer, layer_maps, total in zip(self.layers, maps, sums, strict=True):
+        passing: dict[int, Maps] = {}
+        for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
             # The sum is one cheap pass; only a suspicious one is worth the exact look (a sum of huge values may overflow).
-            if not np.isfinite(total):
+            if not np.isfinite(sums[k]):
                 _check_finite(layer, layer_maps, images)
-
-        def add_layer(k: int) -> Maps:
             self.strongest_images[k].add(peaks[k], images)
-            passing = self._above(images, maps[k], peaks[k], bounds[k])
-            self.tails[k].add(passing.maps, passing.units)
-            return passing
-
-        each_layer = self._threads.map if self._threads else map
-        passing = dict(enumerate(each_layer(add_layer, range(len(self.layers)))))
+            passing[k] = self._above(images, layer_maps, peaks[k], bounds[k])
+            self.tails[k].add(passing[k].maps, passing[k].units)
         self.candidates.add(images, passing, bounds)
         self.digests[images] = _digests(peaks)
         self.n_seen += len(images)

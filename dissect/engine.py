@@ -122,7 +122,6 @@ def dissect(
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
         memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides, gpu=gpu,
-        workers=execution.n_workers,
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.n_together, workers=execution.n_workers,
@@ -135,7 +134,6 @@ def dissect(
 
     with (
         reader,
-        collected,
         resumable(folder, every=execution.checkpoint_every) as checkpoint,
         full_precision(),
         one_thread(),
