@@ -80,6 +80,7 @@ def run(
 
     def dissected(n: int) -> Dissection:
         name = networks[n].name
+        cache.use_packed(group, progress)
         with part_of(out / "partial" / name, group, execution.n_together) as folder:
             return dissect(
                 networks[n], chosen[n], data, folder=folder, settings=settings, execution=execution, label_cache=cache,
