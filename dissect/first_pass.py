@@ -47,10 +47,11 @@ class FirstPass:
             if str(arrays["data"]) != self.data:
                 raise ValueError("the label set is another")
             raise UserError(
-                f"{self.collected.candidates.folder} holds a checkpoint of a run on other weights, layers, data or settings: "
-                f"delete it, or give another folder."
+                f"The checkpoint in {self.collected.candidates.folder} was left by a run on other weights, layers, data or "
+                f"settings: delete it, or give another folder."
             )
-        if int(arrays["batch_size"]) != reader.batch_size:  # another size may round otherwise, and ends elsewhere
+        # A second pass shows the very batches of the first: others may be rounded otherwise, and end elsewhere.
+        if bool(arrays["given_up"]) and int(arrays["batch_size"]) != reader.batch_size:
             raise ValueError(f"its batches have {arrays['batch_size']} images, not {reader.batch_size}")
         skipped = [(int(number), str(reason)) for number, reason in json.loads(str(arrays["skipped"]))]
         n_read, digests = int(arrays["n_read"]), arrays["digests"]

@@ -12,8 +12,10 @@ from real_data import real_data
 
 from data_prep.formats import encode_label_map
 
-# Tests that press Ctrl-C are right only where it is heard; a shell that starts jobs in the background has it ignored.
+# Tests that send signals are right only where they are heard; a shell that starts jobs in the background, and nohup, ignore some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for _name in ("SIGHUP", "SIGQUIT"):
+    signal.signal(signal.Signals[_name], signal.SIG_DFL)
 
 TABLES = {
     # The order of the categories is neither that of the alphabet nor that of the columns of the index.
