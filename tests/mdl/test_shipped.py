@@ -9,21 +9,26 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from real_data import real_data
 from shipping_runs import N_CLASSES, NORMALISATION, SIZE, a_body, write_run, write_runs
 
 from data_prep.common.errors import UserError
 from data_prep.decathlon import open_decathlon
+from data_prep.formats import ClassifiedImages
 from mdl.networks.resnet26 import layer_table
 from mdl.networks.weight_files import read_meta
+from mdl.results import read_predictions
 from mdl.scoring.score import wilson
 from mdl.shipped import make as shipping
 from mdl.shipped.family import build
 from mdl.shipped.make import RUNS, ship
-from mdl.shipped.reader import WEIGHTS, Shipped, file_hash, load_shipped, shipped_networks
+from mdl.shipped.reader import WEIGHTS, file_hash, load_shipped, shipped_networks
 from mdl.training.feed import Normalisation, decode
 from mdl.training.loop import evaluate
 from mdl.training.recipe import Plan
@@ -197,7 +202,7 @@ def test_an_unknown_name_offers_the_nearest(weights: Path) -> None:
 def test_what_is_shipped_is_what_the_facts_say() -> None:
     facts = shipped_networks()
     assert tuple(facts) == NAMES
-    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 15_000_000
+    assert sum(path.stat().st_size for path in WEIGHTS.iterdir()) < 32_000_000
     for one in facts.values():
         path = WEIGHTS / one.file
         assert file_hash(path.read_bytes()) == one.sha256
@@ -301,21 +306,71 @@ def test_the_family_is_where_the_installed_package_says() -> None:
 # Against the images
 
 
-def n_right(root: Path, name: str) -> tuple[int, int, Shipped]:
+def test_each_network_is_of_the_papers_width() -> None:
+    assert {facts.width for facts in shipped_networks().values()} == {64}
+    assert all("of the paper's width" not in facts.note for facts in shipped_networks().values())
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some images of a split, spread over it."""
+
+    whole: ClassifiedImages
+    numbers: np.ndarray
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.whole, name)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.whole.labels[self.numbers]
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        return self.whole.image_ids[self.numbers]
+
+    def read(self, index: int) -> np.ndarray:
+        return self.whole.read(int(self.numbers[index]))
+
+
+def check_predictions(name: str, data: Path, run: Path, n_images: int | None) -> None:
+    """Every class that the network gives to images of its test split is the one recorded when it was trained.
+
+    n_images: so many, spread over the split; None for all that are there.
+    """
     network, facts = load_shipped(name)
-    rules = Plan.of(facts.recipe).input_rules
-    pictures = decode(open_decathlon(root).split(facts.domain, facts.split), rules)
-    evaluation = evaluate(network, pictures, rules, Normalisation(facts.mean, facts.std))
-    return evaluation.n_correct, evaluation.n_test, facts
+    plan, whole = Plan.of(facts.recipe), open_decathlon(data).split(facts.domain, facts.split)
+    images = Some(whole, np.unique(np.linspace(0, len(whole) - 1, n_images or len(whole)).astype(int)))
+    recorded = read_predictions(run)
+    pictures = decode(images, plan.input_rules)
+    evaluation = evaluate(network, pictures, plan.input_rules, Normalisation(facts.mean, facts.std))
+    assert evaluation.predicted.tolist() == [recorded[int(number)] for number in images.image_ids]
+    if len(images) == facts.n_test:
+        assert evaluation.n_correct == facts.n_correct
 
 
-def test_a_shipped_network_gets_right_what_its_facts_say(decathlon_mini: Path) -> None:
-    n_correct, n_test, facts = n_right(decathlon_mini, "dtd")
-    assert (n_correct, n_test) == (facts.n_correct, facts.n_test)
+TRAINED = {
+    "imagenet12": "base-separable/imagenet12",
+    "cifar100-individual": "individual/cifar100",
+    **{domain: f"pointwise-sharing/{domain}" for domain in ("cifar100", "dtd", "gtsrb", "omniglot", "vgg-flowers")},
+}
+
+
+def _data_of(name: str) -> Path:
+    """The test images: those that were packed with the networks, else those of the small decathlon."""
+    packed = name in ("imagenet12", "cifar100", "cifar100-individual")
+    return real_data("trained_wide/decathlon") if packed else real_data("decathlon_mini")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_shipped_networks_give_the_recorded_classes(name: str) -> None:
+    check_predictions(name, _data_of(name), real_data(f"trained_wide/runs/{TRAINED[name]}"), 24)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "dtd"])
-def test_every_shipped_network_gets_right_what_its_facts_say(decathlon_mini: Path, name: str) -> None:
-    n_correct, n_test, facts = n_right(decathlon_mini, name)
-    assert (n_correct, n_test) == (facts.n_correct, facts.n_test)
+@pytest.mark.parametrize("name", TRAINED)
+def test_shipped_networks_give_the_recorded_classes_on_every_image(name: str) -> None:
+    check_predictions(name, _data_of(name), real_data(f"trained_wide/runs/{TRAINED[name]}"), None)
