@@ -11,21 +11,26 @@ Source: Bau, Zhou, Khosla, Oliva, Torralba, "Network Dissection", CVPR 2017, and
 from __future__ import annotations
 
 import hashlib
-import io
+import logging
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import UnidentifiedImageError
 
+from data_prep.broden_csv import Told
 from data_prep.broden_tables import MAX_NUMBER, IndexRow, Tables, read_tables
 from data_prep.common.errors import UserError, choose
+from data_prep.common.files import read_regular
+from data_prep.common.pictures import IMAGE_ERRORS, open_picture
 from data_prep.contents import content_hashes
 from data_prep.formats import NO_CONCEPT, BadImageError, Concept, ImageLabels, decode_label_map
-from data_prep.pictures import IMAGE_ERRORS
 
+ROOM = 2**24
+"""Bytes that a label map may have beyond its pixels: a file without end must not fill the memory."""
 _UNKNOWN = NO_CONCEPT - 1
+_log = logging.getLogger(__name__)
 
 
 class Broden:
@@ -106,7 +111,7 @@ def open_broden(
     """Open the Broden set in folder `root`, all of it or one split, with all or some of its categories.
 
     `categories` of the result follow `category.csv`, whatever order they are asked for in. `name` stands in reports; the
-    folder's if not given. Only the tables are read.
+    folder's if not given. Only the tables are read; what looks wrong in them but changes no result is logged in one line.
     Raises `UserError` where a table is missing or faulty, or where the split or a category is not there.
     """
     root = Path(root)
@@ -114,7 +119,13 @@ def open_broden(
     def refuse(file: str, row: int, sentence: str) -> None:
         raise UserError(f"{root / file}, row {row}: {sentence}")
 
-    tables = read_tables(root, refuse)
+    warnings: list[str] = []
+    tables = read_tables(
+        root, Told(refuse, lambda file, row, sentence: warnings.append(f"{file}, row {row}: {sentence}"))
+    )
+    if warnings:
+        more = f" ({len(warnings)} warnings, this is the first; `data-prep check` shows all)" if warnings[1:] else ""
+        _log.warning("%s: %s%s", root, warnings[0], more)
     present = list(tables.categories)
     chosen = [categories] if isinstance(categories, str) else present if categories is None else list(categories)
     if split is not None:
@@ -130,8 +141,8 @@ def open_broden(
 def _read_rgb(file: Path, shape: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8 pixels of a label map, refused unless they are exactly what was written."""
     try:
-        data = file.read_bytes()
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        data = read_regular(file, limit=4 * shape[0] * shape[1] + ROOM)
+        with open_picture(data, formats=("PNG",)) as image:
             # Pillow narrows 16 bits per channel to 8 silently; byte 24 of the file is the true depth.
             mode = image.mode if data[24] == 8 else f"{image.mode} with {data[24]} bits per channel"
             width, height = image.size
@@ -143,7 +154,7 @@ def _read_rgb(file: Path, shape: tuple[int, int]) -> np.ndarray:
     except FileNotFoundError:
         raise BadImageError(f"Label map {file} is missing: put it there, or take it out of index.csv.") from None
     except IMAGE_ERRORS as error:
-        why = "not a PNG file" if isinstance(error, Image.UnidentifiedImageError) else error
+        why = "not a PNG file" if isinstance(error, UnidentifiedImageError) else error
         raise BadImageError(f"Label map {file} cannot be read ({why}): write it again.") from error
     if mode != "RGB":
         raise BadImageError(

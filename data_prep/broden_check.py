@@ -3,8 +3,9 @@
     report = check_broden("data/broden")
     report.n_faults, report.faults            # all of them counted, the first of them kept
 
-Every table is read, every image and label map decoded, every label counted. A fault makes something unusable; a warning
-says what looks wrong but changes no result: a frequency that was stated is never used. Coverage is not checked.
+Every table is read, every image and label map decoded, every label counted. A fault makes something unusable, for whoever reads
+the set as well as here; a warning says what looks wrong but is used as it is. Frequencies that are stated are never used.
+Coverage is not checked.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from data_prep.broden import Broden
+from data_prep.broden_csv import Told
 from data_prep.broden_tables import IndexRow, Tables, read_tables
+from data_prep.common.pictures import IMAGE_ERRORS, in_threads, is_turned, open_picture, orientation, rgb_picture
 from data_prep.common.terminal import Progress, silent
 from data_prep.findings import LIMIT, CheckReport, Findings
 from data_prep.formats import BadImageError
-from data_prep.pictures import IMAGE_ERRORS, in_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +41,18 @@ def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = sile
     Continues after a fault and counts them all. Raises `UserError` only where a table as a whole cannot be used.
     """
     faults, warnings = Findings(limit), Findings(limit)
-    tables = read_tables(Path(root), faults.add)
+    tables = read_tables(Path(root), Told(faults.add, warnings.add))
     data = Broden(tables, None, list(tables.categories))
-    _check_agreement(tables, faults, warnings)
+    _check_agreement(tables, warnings)
     n_images = len(data.rows)
     n_faults_of_tables = faults.n
     frequency = np.zeros(len(data.concepts), np.int64)
     checked = in_threads(partial(_check_image, data), data.rows)
-    for done, (row, (sentences, present)) in enumerate(zip(data.rows, checked, strict=True), start=1):
-        for sentence in sentences:
+    for done, (row, (found, oddity, present)) in enumerate(zip(data.rows, checked, strict=True), start=1):
+        for sentence in found:
             faults.add("index.csv", row.row, sentence)
+        if oddity:
+            warnings.add("index.csv", row.row, oddity)
         frequency += present
         progress("checking", done, n_images)
     if faults.n == n_faults_of_tables:  # labels that cannot be read cannot be counted either
@@ -67,7 +70,7 @@ def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = sile
     )
 
 
-def _check_agreement(tables: Tables, faults: Findings, warnings: Findings) -> None:
+def _check_agreement(tables: Tables, warnings: Findings) -> None:
     """`label.csv` and the `c_<category>.csv` must list the same labels for each category."""
     for number, label in tables.labels.items():
         for category, stated in label.categories.items():
@@ -77,20 +80,21 @@ def _check_agreement(tables: Tables, faults: Findings, warnings: Findings) -> No
                 warnings.add("label.csv", label.row, sentence)
             elif number not in members:
                 sentence = f"label number {number} serves {category!r}, but c_{category}.csv does not have it; add it."
-                faults.add("label.csv", label.row, sentence)
-            elif stated != members[number].frequency:
+                warnings.add("label.csv", label.row, sentence)
+            elif None not in (stated, members[number].frequency) and stated != members[number].frequency:
                 there = f"c_{category}.csv states {members[number].frequency}"
                 warnings.add("label.csv", label.row, f"{label.name!r} is stated in {stated} images, but {there}.")
     for category, members in tables.categories.items():
         for number, member in members.items():
             if category not in tables.labels[number].categories:
                 sentence = f"label number {number} does not serve {category!r} in label.csv; add it there."
-                faults.add(f"c_{category}.csv", member.row, sentence)
+                warnings.add(f"c_{category}.csv", member.row, sentence)
 
 
-def _check_image(data: Broden, row: IndexRow) -> tuple[list[str], np.ndarray]:
-    """Sentences on the faults of one image, and which concepts it holds: (C,) bool."""
-    sentences = [sentence] if (sentence := _image_fault(row)) else []
+def _check_image(data: Broden, row: IndexRow) -> tuple[list[str], str | None, np.ndarray]:
+    """Faults of one image, what is odd but used, and which concepts it holds: (C,) bool."""
+    fault, oddity = _look_at(row)
+    sentences = [fault] if fault else []
     present = np.zeros(len(data.concepts) + 1, bool)  # shifted by one, for NO_CONCEPT
     for k, category in enumerate(data.categories):
         for path in row.maps.get(category, ()):
@@ -104,24 +108,34 @@ def _check_image(data: Broden, row: IndexRow) -> tuple[list[str], np.ndarray]:
                 present[data.concept_of(row, k, number) + 1] = True
             except BadImageError as error:
                 sentences.append(str(error))
-    return sentences, present[1:]
+    return sentences, oddity, present[1:]
 
 
-def _image_fault(row: IndexRow) -> str | None:
-    path, (ih, iw) = row.record.path, row.image_shape
+def _look_at(row: IndexRow) -> tuple[str | None, str | None]:
+    """A fault and an oddity of the image itself, where there are any."""
+    path, stated = row.record.path, row.record.image_shape
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if (height, width) != (ih, iw):
-                there = f"index.csv says ih {ih}, iw {iw}"
-                return f"Image {path} is {height} high and {width} wide, but {there}: correct the row."
-            image.load()
+        with open_picture(path) as picture:
+            tag, turned = orientation(picture), is_turned(picture, stated)
+            width, height = rgb_picture(picture, stated).size
     except FileNotFoundError:
-        return f"Image {path} is missing: put it there, or delete the row."
+        return f"Image {path} is missing: put it there, or delete the row.", None
     except IMAGE_ERRORS as error:
-        why = "no format known" if isinstance(error, Image.UnidentifiedImageError) else error
-        return f"Image {path} cannot be read ({why}): write it again, or delete the row."
-    return None
+        return f"Image {path} cannot be read ({error}): write it again, or delete the row.", None
+    ih, iw = stated or (height, width)
+    if (height, width) != (ih, iw):
+        return None, (
+            f"Image {path} is {height} high and {width} wide, but index.csv says ih {ih}, iw {iw}: it is used as it is stored, "
+            f"its labels stretched over it; put the image there that was labelled, or correct the row."
+        )
+    if turned:
+        return None, f"Image {path} is stored on its side; it is turned by its EXIF tag, as ih {ih}, iw {iw} ask for."
+    if tag != 1:
+        return None, (
+            f"Image {path} has the EXIF orientation {tag} and is used as it is stored, {ih} high and {iw} wide, as index.csv "
+            f"says; if its labels were drawn on the upright image, store it upright, without the tag."
+        )
+    return None, None
 
 
 def _compare_frequencies(data: Broden, tables: Tables, frequency: np.ndarray, warnings: Findings) -> None:
@@ -129,7 +143,7 @@ def _compare_frequencies(data: Broden, tables: Tables, frequency: np.ndarray, wa
         member = tables.categories[concept.category][concept.number]
         if counted == 0:
             sentence = f"label number {concept.number}, {concept.name!r}, is in no image."
-        elif counted != member.frequency:
+        elif member.frequency is not None and counted != member.frequency:
             sentence = f"{concept.name!r} is stated in {member.frequency} images and counted in {counted}."
         else:
             continue

@@ -18,8 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from data_prep.common.caches import HASHES, cache_folder
+from data_prep.common.errors import UserError
 from data_prep.common.files import file_hash, write_bytes
-from data_prep.drawn_sets import cache_folder
 
 RECENT = 3.0
 """Seconds within which two changes of a file may show the same times, generously (FAT keeps two)."""
@@ -51,9 +52,9 @@ def _kept(folder: str) -> Path | None:
     """The file that keeps the hashes of a folder; None where there is no home for it."""
     try:
         home = cache_folder()
-    except RuntimeError:
+    except UserError:
         return None
-    return home / "hashes" / f"{hashlib.sha256(folder.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.json"
+    return home / HASHES / f"{hashlib.sha256(folder.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.json"
 
 
 def _stamp(path: str) -> str:

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.common.errors import UserError, choose
+from data_prep.common.files import read_regular
 from data_prep.decathlon_images import Source, Split, join, measure_mean_std
 from data_prep.decathlon_tables import ANNOTATION_NAME, MINI_PREFIX, OFFICIAL_ORDER, SPLITS, Refuse, Table, read_table
 from data_prep.decathlon_tar import Tar
@@ -127,9 +128,9 @@ class Decathlon:
         try:
             stated = {
                 table: {domain: (_three(row["mean"]), _three(row["std"])) for domain, row in rows.items()}
-                for table, rows in json.loads(file.read_bytes()).items()
+                for table, rows in json.loads(read_regular(file)).items()
             }
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(
                 f"{file} cannot be read ({error}): it needs a table of domains with three numbers for mean and three above "
                 f"0 for std; correct or delete it."
@@ -168,7 +169,7 @@ def _rank(domain: str) -> tuple[int, int, str]:
 def _list(folder: Path) -> list[str]:
     try:
         return [path.name for path in folder.iterdir()]
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return []
 
 

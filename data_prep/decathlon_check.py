@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.common.errors import UserError
+from data_prep.common.pictures import in_threads
 from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon import Decathlon, open_decathlon
-from data_prep.decathlon_images import Split, channel_counts, decode, mean_std_of
+from data_prep.decathlon_images import Split, channel_counts, mean_std_of
 from data_prep.decathlon_tables import SPLITS, Table, read_table
 from data_prep.findings import LIMIT, CheckReport, Findings
 from data_prep.formats import BadImageError
-from data_prep.pictures import in_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +216,6 @@ def _measure(domain: str, splits: Sequence[Split], progress: Progress) -> Domain
 
 def _measure_image(split: Split, index: int) -> tuple[tuple[int, int], int, bool, np.ndarray]:
     data = split.read_bytes(index)
-    pixels = decode(data, split.where(index))
+    pixels = split.decode(index, data)
     grey = bool((pixels[..., :1] == pixels[..., 1:]).all())
     return pixels.shape[:2], len(data), grey, channel_counts(pixels)

@@ -8,18 +8,18 @@ mean, std = measure_mean_std(train)       # (3,) each, of pixels in 0..1
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import UnidentifiedImageError
 
 from data_prep.common.errors import UserError
+from data_prep.common.files import read_regular
+from data_prep.common.pictures import IMAGE_ERRORS, in_threads, open_picture, rgb_picture
 from data_prep.decathlon_tables import Table
 from data_prep.decathlon_tar import Tar
 from data_prep.formats import BadImageError
-from data_prep.pictures import IMAGE_ERRORS, in_threads
 
 MODES = ("1", "L", "P", "RGB", "CMYK")
 """Pixel formats that turn into 8-bit RGB without loss of meaning."""
@@ -60,13 +60,20 @@ class Split:
             tar, start, size = source
             return tar.read_at(start, size)
         try:
-            return source.read_bytes()
+            return read_regular(source)
         except OSError as error:
-            raise BadImageError(f"Image {source} cannot be read ({error.strerror}): put it there again.") from error
+            why = error.strerror or error
+            raise BadImageError(f"Image {source} cannot be read ({why}): put it there again.") from error
 
     def read(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of one image, of its stored size; grey is repeated. Raises `BadImageError`."""
-        return decode(self.read_bytes(index), self.where(index))
+        """(H, W, 3) uint8 RGB of one image, of its stored size, turned by its orientation tag where the annotations state the
+        turned size; grey is repeated. Raises `BadImageError`."""
+        return self.decode(index, self.read_bytes(index))
+
+    def decode(self, index: int, data: bytes) -> np.ndarray:
+        """The same from the bytes of its file."""
+        height, width = self.shapes[index].tolist()
+        return decode(data, self.where(index), (height, width))
 
     def where(self, index: int) -> str:
         """The file of an image in words, for messages."""
@@ -74,23 +81,26 @@ class Split:
         return f"{self.file_names[index]} in {source[0].path}" if isinstance(source, tuple) else str(source)
 
     def fingerprint(self) -> str:
-        """sha256 of domain, class names, and each image's id, name, label and size of file (-1 where missing)."""
+        """sha256 of domain, class names, and each image's id, name, label, stated shape and size of file (-1 where missing)."""
         digest = hashlib.sha256(repr((self.domain, self.split, self.class_names)).encode())
         for index, name in enumerate(self.file_names):
-            entry = f"{self.image_ids[index]}\0{name}\0{self.labels[index]}\0{_size(self._sources[index])}\n"
-            digest.update(entry.encode())
+            numbers = self.image_ids[index], self.labels[index], *self.shapes[index], _size(self._sources[index])
+            digest.update("\0".join([name, *map(str, numbers)]).encode("utf-8", "surrogatepass") + b"\n")
         return digest.hexdigest()
 
 
-def decode(data: bytes, where: str) -> np.ndarray:
-    """Bytes of a JPEG or PNG file to (H, W, 3) uint8 RGB; raises `BadImageError` that names `where`."""
+def decode(data: bytes, where: str, stated: tuple[int, int] | None = None) -> np.ndarray:
+    """Bytes of a JPEG or PNG file to (H, W, 3) uint8 RGB, the right way up for its `stated` (H, W) (see `pictures`).
+
+    Raises `BadImageError` that names `where`.
+    """
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            if image.mode not in MODES:
-                raise ValueError(f"its mode {image.mode} is none of {', '.join(MODES)}")
-            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        with open_picture(data, formats=("JPEG", "PNG")) as picture:
+            if picture.mode not in MODES:
+                raise ValueError(f"its mode {picture.mode} is none of {', '.join(MODES)}")
+            return np.array(rgb_picture(picture, stated))
     except IMAGE_ERRORS as error:
-        why = "neither JPEG nor PNG" if isinstance(error, Image.UnidentifiedImageError) else error
+        why = "neither JPEG nor PNG" if isinstance(error, UnidentifiedImageError) else error
         raise BadImageError(f"Image {where} cannot be read ({why}): write it again.") from error
 
 

@@ -17,11 +17,12 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
 from data_prep.common.errors import UserError
+from data_prep.common.files import read_regular
 
 DOMAIN_NUMBERS = {
     "aircraft": 1, "cifar100": 2, "daimlerpedcls": 3, "dtd": 4, "gtsrb": 5,
@@ -37,6 +38,7 @@ OFFICIAL_ORDER = (
 
 MINI_PREFIX = "mini-"
 DOMAIN_STEP = 10**7
+MAX_SIDE = 0xFFFF  # of an image, in pixels; JPEG goes no further
 SPLITS = ("train", "val", "test")
 ANNOTATION_NAME = re.compile(r"(?P<domain>.+?)_(?P<kind>train|val|test|test_stripped)\.json")
 
@@ -113,7 +115,7 @@ def read_table(file: Path, domain: str, refuse: Refuse) -> Table:
 
 def _read_json(file: Path) -> dict[str, list[object]]:
     try:
-        text = json.loads(file.read_bytes())
+        text = json.loads(read_regular(file))
     except FileNotFoundError:
         raise UserError(f"{file} is missing: put it there, or name another domain or split.") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -130,7 +132,7 @@ def _read_categories(rows: list[object], file: Path, domain: str, tell: Tell) ->
     for place, row in enumerate(rows, 1):
         number, name = _field(row, "id", int), _field(row, "name", str)
         if number is None or name is None:
-            tell(f"category entry {place}", "it needs an integer id and a name; write both.")
+            tell(f"category entry {place}", "it needs an integer id, of 64 bits at most, and a name; write both.")
         elif number in names or name in names.values():
             tell(f"category {number} {name!r}", "its id or name is there twice; give each class its own.")
         else:
@@ -156,8 +158,11 @@ def _read_images(rows: list[object], tell: Tell) -> dict[int, tuple[str, tuple[i
         number, name = _field(row, "id", int), _field(row, "file_name", str)
         width, height = _field(row, "width", int), _field(row, "height", int)
         entry = f"image {number}" if number is not None else f"image entry {place}"
-        if number is None or name is None or not width or not height or min(width, height) < 1:
-            tell(entry, "it needs an integer id, a file_name, and a positive width and height.")
+        if number is None or name is None or not _is_side(width) or not _is_side(height):
+            tell(
+                entry,
+                f"it needs an integer id, of 64 bits at most, a file_name, and a width and height in 1..{MAX_SIDE}.",
+            )
         elif number in images:
             tell(entry, "its id is there twice; give each image its own.")
         elif not is_inside(name):
@@ -176,7 +181,10 @@ def _read_labels(rows: list[object], images: Container[int], category_ids: np.nd
     for place, row in enumerate(rows, 1):
         image, category = _field(row, "image_id", int), _field(row, "category_id", int)
         if image is None or category is None:
-            tell(f"annotation entry {place}", "it needs an integer image_id and category_id; write both.")
+            tell(
+                f"annotation entry {place}",
+                "it needs an integer image_id and category_id, of 64 bits at most; write both.",
+            )
         elif image not in images:
             tell(f"annotation of image {image}", "there is no such image in the file; add it or delete this.")
         elif not first <= category <= last:
@@ -207,6 +215,12 @@ def is_inside(name: str) -> bool:
     )
 
 
+def _is_side(value: int | None) -> TypeGuard[int]:
+    return value is not None and 1 <= value <= MAX_SIDE
+
+
 def _field(row: object, key: str, kind: type[Kind]) -> Kind | None:
     value = row.get(key) if isinstance(row, dict) else None
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return None
+    return value if not isinstance(value, int) or abs(value) < 2**63 else None

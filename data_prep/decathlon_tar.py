@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from data_prep.common.errors import UserError
+from data_prep.common.files import open_regular
 from data_prep.formats import BadImageError
 
 BLOCK = 512
@@ -61,7 +62,7 @@ class Tar:
 def _index(path: Path) -> dict[str, tuple[int, int]]:
     members: dict[str, tuple[int, int]] = {}
     try:
-        with tarfile.open(path, "r:") as tar:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
                 cast(Any, tar).members.clear()  # else every header stays in memory: a gigabyte for ImageNet
                 name = member.name.removeprefix("./")

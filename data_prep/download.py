@@ -12,7 +12,7 @@ Sizes and checksums are those that TensorFlow Datasets records for the official 
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import shutil
 import tarfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -21,12 +21,17 @@ from pathlib import Path
 from typing import IO
 
 from data_prep.common.errors import UserError, choose
-from data_prep.common.files import atomic_write, write_bytes, write_json
+from data_prep.common.files import atomic_write, file_hash, write_bytes, write_json
 from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon_tables import ANNOTATION_NAME, OFFICIAL_ORDER, is_inside
 from data_prep.decathlon_tar import Tar
 from data_prep.fetch import CHUNK, fetch
 
+OTHER_SIZE = 4
+"""How many times the size of the official file an archive may have that is taken in its place."""
+UNPACKED, UNPACKED_LEAST = 50, 2**28
+"""How many times its own size an archive's files may have together, and how many bytes in any case: text packs 20 to 1 at most,
+bombs 1000 to 1."""
 BASE_URL = "https://www.robots.ox.ac.uk/~vgg/share"
 IMAGENET = "imagenet12"
 
@@ -138,11 +143,12 @@ def _obtain(path: Path, archive: Archive, *, base_url: str, accept_other: bool, 
     if path.exists():
         yield f"{path}: already there"
     else:
-        fetch(f"{base_url.rstrip('/')}/{archive.name}", path, progress)
+        limit = archive.size and archive.size * (OTHER_SIZE if accept_other else 1)
+        fetch(f"{base_url.rstrip('/')}/{archive.name}", path, progress, limit=limit)
         yield f"{path}: {path.stat().st_size:,} bytes downloaded"
-    digest = sha256_of(path)
+    digest = file_hash(path)
     sidecar = path.with_name(f"{path.name}.sha256")
-    recorded = sidecar.read_text(encoding="utf-8").split()[0] if sidecar.exists() else None
+    recorded = sidecar.read_text(encoding="utf-8").partition(" ")[0] if sidecar.exists() else None
     if digest == archive.sha256:
         yield f"{path.name}: sha256 is the one known of the official file"
     elif recorded == digest:
@@ -159,24 +165,25 @@ def _obtain(path: Path, archive: Archive, *, base_url: str, accept_other: bool, 
         )
 
 
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in _chunks(file):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _extract(archive: Path, targets: Mapping[str, Path], check: Callable[[Path], object] | None = None) -> list[str]:
     """Writes the members that end in a key of `targets` to its path; returns the keys found.
 
     A target is a path of ours, never one of the archive's; nevertheless an archive with a link, a device or a path that
-    leads out of it is refused as a whole, before anything is written.
+    leads out of it is refused as a whole, before anything is written; so is one whose files would have more bytes than
+    such archives have (`UNPACKED`).
     """
+    most = max(UNPACKED * archive.stat().st_size, UNPACKED_LEAST)
     try:
         with tarfile.open(archive, "r:*") as tar:
-            members = tar.getmembers()
-            for member in members:
+            members, n_bytes = [], 0
+            for member in tar:
+                members.append(member)
+                n_bytes += member.size
+                if n_bytes > most:
+                    raise UserError(
+                        f"{archive} would unpack to more than {most:,} bytes: it is not the official archive; delete it and "
+                        f"beware of where it came from."
+                    )
                 name = member.name.removeprefix("./").rstrip("/")
                 if not (member.isfile() or member.isdir()) or not (is_inside(name) or member.name == "."):
                     raise UserError(
@@ -188,6 +195,8 @@ def _extract(archive: Path, targets: Mapping[str, Path], check: Callable[[Path],
                 with atomic_write(targets[key], check=check) as file:
                     file.writelines(_chunks(tar.extractfile(member)))
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise  # the archive is not to blame
         raise UserError(f"{archive} cannot be unpacked ({error}): delete it and download again.") from error
     return list(wanted)
 

@@ -22,18 +22,13 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data_prep.common.caches import FOLDER_VARIABLE, cache_folder
+from data_prep.common.devices import usable_cpus
 from data_prep.common.errors import UserError
 
 
-def cache_folder() -> Path:
-    """`$DISSECT_CACHE`, or `multidomain-dissection` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
-    if own := os.environ.get("DISSECT_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multidomain-dissection"
-
-
 def kept(name: str, file: str, make: Callable[[Path], object], cache: Path | None = None) -> Path:
-    """The folder `name` in `cache` (see `cache_folder`), by `make(root)` if there is none with `file` in it yet.
+    """The folder `name` in `cache` (see `common.caches`), by `make(root)` if there is none with `file` in it yet.
 
     Two processes may call this at once: each makes a folder of its own, the first to finish is kept.
     """
@@ -41,9 +36,15 @@ def kept(name: str, file: str, make: Callable[[Path], object], cache: Path | Non
     if not (root / file).is_file():
         try:
             make(root)
-        except UserError:
-            if not (root / file).is_file():
-                raise
+        except UserError as error:
+            if (root / file).is_file():
+                return root
+            if isinstance(why := error.__cause__, OSError):
+                raise UserError(
+                    f"{root.parent} cannot keep the embedded set ({why.strerror or why}): set {FOLDER_VARIABLE} to a folder that "
+                    f"can be written."
+                ) from why
+            raise
     return root
 
 
@@ -80,9 +81,9 @@ def _delete_left(root: Path) -> None:
 def drawing_pool(workers: int | None = None) -> Executor:
     """Processes where they can be forked safely, else threads: spawned processes would run the caller's script again.
 
-    workers: one for each core if not given.
+    workers: one for each CPU that may be used if not given.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or usable_cpus()
     if sys.platform == "linux" and workers > 1 and not multiprocessing.current_process().daemon:
         return ProcessPoolExecutor(
             workers, multiprocessing.get_context("fork"), initializer=_end_with, initargs=(os.getpid(),)

@@ -24,10 +24,15 @@ TIMEOUT = 60.0
 """Seconds without a byte after which the server is given up."""
 
 
-def fetch(url: str, path: Path, progress: Progress = silent) -> None:
+class _TooMuch(Exception):
+    """The server sends, or says that it will send, more than the file can have."""
+
+
+def fetch(url: str, path: Path, progress: Progress = silent, *, limit: int | None = None) -> None:
     """The file at `url` as `path`, which appears only when every byte has come; `progress("downloading", n_done, n_all)`.
 
-    Raises `UserError` where the server refuses, does not answer or breaks off; what has come is kept.
+    limit: bytes that the file has at most, if that is known. Raises `UserError` where the server refuses, does not answer or
+    breaks off; what has come is kept then. Where it sends more than `limit`, nothing is kept.
     """
     if not url.startswith(("http://", "https://")):
         raise UserError(f"{url} is no http or https address: give one.")
@@ -37,14 +42,20 @@ def fetch(url: str, path: Path, progress: Progress = silent) -> None:
     if done:
         headers |= {"Range": f"bytes={done}-", "If-Range": version}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
+        with _answer(url, headers) as answer:
             start, total = _span(answer, done)
             note.write_text(json.dumps({"url": url, "version": _version(answer)}), encoding="utf-8")
-            _receive(answer, part, start=start, total=total, progress=progress)
+            _receive(answer, part, start=start, total=total, limit=limit, progress=progress)
+    except _TooMuch as error:
+        for left in (part, note):
+            left.unlink(missing_ok=True)
+        raise UserError(
+            f"{url} sends {error}, but the file has {limit:,} at most, so it is not the right one: check the address."
+        ) from None
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and done:
             part.unlink()
-            return fetch(url, path, progress)
+            return fetch(url, path, progress, limit=limit)
         raise UserError(
             f"{url} cannot be downloaded, the server says {error.code} {error.reason}: check the address."
         ) from error
@@ -55,6 +66,14 @@ def fetch(url: str, path: Path, progress: Progress = silent) -> None:
     part.replace(path)
     note.unlink(missing_ok=True)
     return None
+
+
+def _answer(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except (ValueError, http.client.InvalidURL) as error:
+        raise UserError(f"{url} is no address that can be asked ({error}): correct it.") from error
 
 
 def _so_far(part: Path, note: Path, url: str) -> tuple[int, str]:
@@ -85,14 +104,24 @@ def _span(answer: http.client.HTTPResponse, done: int) -> tuple[int, int | None]
 
 
 def _receive(
-    answer: http.client.HTTPResponse, part: Path, *, start: int, total: int | None, progress: Progress
+    answer: http.client.HTTPResponse,
+    part: Path,
+    *,
+    start: int,
+    total: int | None,
+    limit: int | None,
+    progress: Progress,
 ) -> None:
     done = start
+    if limit is not None and total is not None and total > limit:
+        raise _TooMuch(f"{total:,} bytes")
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
         while chunk := answer.read(CHUNK):
             file.write(chunk)
             done += len(chunk)
+            if limit is not None and done > limit:
+                raise _TooMuch("bytes without end")
             if total:
                 progress("downloading", done, total)
     if total is not None and done != total:

@@ -39,12 +39,17 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One row of the index. `name` is the image's path as written there, `path` where it lies; `label_shape` is (H, W)."""
+    """One row of the index. `name` is the image's path as written there, `path` where it lies; `label_shape` is (H, W).
+
+    image_shape: (H, W) that the index states for the image, None where it states none; it decides whether the image is turned
+    by its orientation tag (see `data_prep.common.pictures`).
+    """
 
     name: str
     path: Path
     split: str
     label_shape: tuple[int, int]
+    image_shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,13 +109,16 @@ class Candidates:
         """The sha256 of each file, in their order."""
         return [sha256_of(path) for path in self.files]
 
-    def adopt(self, hashes: Sequence[str]) -> None:
+    def adopt(self, hashes: Sequence[str], n_images: int) -> None:
         """Continue with the files of these `hashes` that an interrupted store left in the folder. Raises `ValueError` where
-        one is missing or another."""
+        one is missing or another, or where they are not of so many images."""
         files = [self._file(n) for n in range(len(hashes))]
         for path, digest in zip(files, hashes, strict=True):
             if not path.is_file() or sha256_of(path) != digest:
                 raise ValueError(f"{path.name} is missing or not as it was left")
+        found = sum(map(_n_images, files))
+        if found != n_images:
+            raise ValueError(f"its files are of {found} images, not {n_images}")
         self.files = files
 
     def _file(self, n: int) -> Path:
@@ -153,3 +156,8 @@ def _passing(batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> dict[int, 
 
 def _n_bytes(batch: dict[int, Maps]) -> int:
     return sum(maps.n_bytes for maps in batch.values())
+
+
+def _n_images(path: Path) -> int:
+    with np.load(path, allow_pickle=False) as arrays:
+        return sum(len(arrays[key]) for key in arrays.files if key.endswith(".batch"))

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dissect.errors import ModelError, reason
+from data_prep.common.errors import reason
+from dissect.errors import ModelError
 from dissect.facts import METADATA_KEY, facts_of_file
 
 STATE_KEYS = (

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep.common.errors import short
 from data_prep.common.files import write_json
 from data_prep.common.locks import LOCK_FILE
 from dissect.run_files import is_as_recorded
@@ -129,7 +130,7 @@ def refuse_difference(out: Path, field: str, there: Any, here: Any) -> None:
             f"{out} was made with {field} of {len(there)} entries, this run has {len(here)}: {_REMEDY}."
         )
     elif there != here:
-        raise RunFolderError(f"{out} was made with {field} = {_short(there)}, this run has {_short(here)}: {_REMEDY}.")
+        raise RunFolderError(f"{out} was made with {field} = {short(there)}, this run has {short(here)}: {_REMEDY}.")
 
 
 _REMEDY = "give another folder as `out`, or `overwrite` it"
@@ -171,8 +172,3 @@ def _is_leftover(path: Path) -> bool:
     if not written or not path.is_file():
         return False
     return written[1] in RUN_FILES or path.parent.name in _FOLDERS or path.parent.parent.name == "partial"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -93,8 +93,9 @@ class Collected:
         for name, mine in self._arrays().items():
             if (arrays[name].shape, arrays[name].dtype) != (mine.shape, mine.dtype):
                 raise ValueError(f"{name} has another shape")
-        self.candidates.adopt([str(digest) for digest in arrays["files"]])
-        self.n_seen = int(arrays["n_seen"])
+        n_seen = int(arrays["n_seen"])
+        self.candidates.adopt([str(digest) for digest in arrays["files"]], n_seen)
+        self.n_seen = n_seen
         for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
             tail.values, tail.count, tail.bound = (arrays[f"{k}.{name}"] for name in ("values", "count", "bound"))
             strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
@@ -29,18 +31,20 @@ from data_prep.formats import LabelledImages
 from dissect.clock import Clock
 from dissect.collected import Collected
 from dissect.folds import image_folds
-from dissect.images import ImageReader, LabelCache, check_usable
+from dissect.images import ImageReader, LabelCache, Position, check_usable
+from dissect.lanes import look_in_lanes, one_thread
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.parallel_tally import ParallelTally
+from dissect.precision import full_precision
 from dissect.receptive_field import receptive_fields
 from dissect.resume import resumable
 from dissect.rotation import rotation_of
 from dissect.scores import Counts
 from dissect.settings import Execution, Settings
-from dissect.taps import tap_layers
+from dissect.taps import Look
 from dissect.upsample import Geometry
 
 
@@ -50,7 +54,8 @@ class Dissection:
 
     folds: the counts of each fold of the images, of which `counts` is the sum. masks: of each unit on its strongest images.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
-    seconds: time by stage; `read` is only the time spent waiting for the reading threads.
+    varying: how the network answers differently to the same images, where that was allowed.
+    seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads.
     """
 
     layers: Sequence[Layer]
@@ -61,6 +66,7 @@ class Dissection:
     masks: MaskRecorder
     images: np.ndarray
     skipped: list[tuple[int, str]]
+    varying: str
     seconds: dict[str, float]
 
     @property
@@ -84,6 +90,7 @@ def dissect(
     from which the same call resumes. Raises `UserError` for what the user can fix."""
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
+    layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     fold_of = image_folds([image.name for image in data.images], settings.folds)
     decides = _fingerprint(network, layers, data, settings)
@@ -92,9 +99,12 @@ def dissect(
         memory_bytes=execution.memory_bytes, key=decides,
     )  # fmt: skip
     reader = ImageReader(
-        data, network.input_size, batch_size=execution.batch_size, workers=execution.workers,
+        data, network.input_size, batch_size=execution.batch_size, workers=execution.n_workers,
         on_bad_image=execution.on_bad_image, label_cache=label_cache,
     )  # fmt: skip
+
+    def observe(look: Look, batch: _Batch) -> dict[str, Tensor]:
+        return rotate(look(network.prepare(torch.from_numpy(batch.pixels).to(device))))
 
     with (
         reader,
@@ -103,14 +113,19 @@ def dissect(
         ) as checkpoint,
     ):
         # One pass over the images: the upper tail of every unit, and the maps that can still exceed its threshold.
-        with tap_layers(model, modules) as look:
-            for numbers, pixels in clock.iterate("read", reader.batches()):
-                with clock("forward"):
-                    maps = rotate(look(network.prepare(torch.from_numpy(pixels).to(device))))
+        with (
+            full_precision(),
+            one_thread(),
+            look_in_lanes(
+                model, modules, layouts, n_lanes=execution.n_lanes(device), allow_varying=execution.allow_varying
+            ) as (look_at, steady),
+        ):
+            for batch, maps in clock.iterate("forward", look_at(_batches(reader, clock), observe)):
                 with clock("thresholds"):
-                    collected.add(numbers, [maps[module] for module in modules])
-                checkpoint()
-                progress("forward", reader.n_read, len(data.images))
+                    collected.add(batch.numbers, [maps[module] for module in modules])
+                checkpoint(batch.position)
+                progress("forward", batch.position.n_read, len(data.images))
+        checkpoint(reader.position)
         check_usable(collected.n_seen, reader.skipped)
 
         # The threshold of every unit: the quantile of all its activations.
@@ -121,11 +136,11 @@ def dissect(
         # What lies above it, at the size of the label map, against every concept.
         with clock("tally"), ParallelTally(
             layers, data, union=settings.union, geometry=_geometry(network, layers, settings), thresholds=thresholds,
-            masks=masks, labels=reader.label_cache, workers=execution.workers, fold_of=fold_of,
+            masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
         ) as tally:  # fmt: skip
-            for images, batch in collected.candidates.batches(thresholds):
-                tally.add(images, batch)
-                checkpoint()
+            for images, passing in collected.candidates.batches(thresholds):
+                tally.add(images, passing)
+                checkpoint(reader.position)
                 progress("tally", len(tally.images), collected.n_seen)
             total, folds = tally.total(), tally.folds()
         _check_all_counted(reader, tally.images)
@@ -139,8 +154,22 @@ def dissect(
         masks=masks,
         images=np.sort(tally.images),
         skipped=reader.skipped,
+        varying=steady.varying,
         seconds=clock.seconds,
     )
+
+
+class _Batch(NamedTuple):
+    """numbers: (B,) of the images. pixels: (B, H, W, 3) uint8. position: the place behind it in the set."""
+
+    numbers: np.ndarray
+    pixels: np.ndarray
+    position: Position
+
+
+def _batches(reader: ImageReader, clock: Clock) -> Iterator[_Batch]:
+    for numbers, pixels in clock.iterate("read", reader.batches()):
+        yield _Batch(numbers, pixels, reader.position)
 
 
 def _check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
@@ -174,5 +203,5 @@ def _geometry(network: Network, layers: Sequence[Layer], settings: Settings) -> 
     shapes = [layer.shape[1:] for layer in layers if layer.shape]  # a chosen layer always has one
     if settings.upsample == "half-pixel":
         return Geometry(shapes)
-    anchors = [receptive_fields(network.model, layer.module, network.input_size) for layer in layers]
+    anchors = [receptive_fields(network.model, layer.module, network.input_size, layer.layout) for layer in layers]
     return Geometry(shapes, anchors, network.input_size)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_prep.common.errors import short
 from dissect.errors import ModelError
 from dissect.preprocessing import DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, as_colour, is_colour, is_side
 
@@ -68,7 +69,7 @@ def carried(whose: str, *carriers: object) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in FACTS:
         for carrier in (each for each in carriers if hasattr(each, key)):
-            if _take(found, whose, key, getattr(carrier, key), f"set {key} of the factory to one"):
+            if _take(found, whose, key, getattr(carrier, key), remedy=f"set {key} of the factory to one"):
                 break
     return found
 
@@ -92,11 +93,11 @@ def facts_of_file(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in (*PREPROCESSING, "resize", "domain", "note"):
         if key in said:
-            _take(found, str(path), key, said[key], "write its metadata again")
+            _take(found, str(path), key, said[key], remedy="write its metadata again")
     return found
 
 
-def _take(found: dict[str, Any], whose: str, key: str, value: Any, remedy: str) -> bool:
+def _take(found: dict[str, Any], whose: str, key: str, value: Any, *, remedy: str) -> bool:
     """Whether `value` will do; then it is put into `found`."""
     fact = FACTS[key]
     if isinstance(value, list):
@@ -106,11 +107,6 @@ def _take(found: dict[str, Any], whose: str, key: str, value: Any, remedy: str) 
         return True
     if fact.example:
         raise ModelError(
-            f"{whose} has {key} = {_short(value)}; it must be a tuple like {fact.example}{fact.more}: {remedy}."
+            f"{whose} has {key} = {short(value)}; it must be a tuple like {fact.example}{fact.more}: {remedy}."
         )
     return False
-
-
-def _short(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."

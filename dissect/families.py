@@ -17,11 +17,9 @@ the facts of `dissect.facts`: how the network wants its images, and what is know
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import json
-import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -29,6 +27,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from data_prep.common.errors import nearest
+from data_prep.common.user_code import load_file, make_importable
 from dissect.errors import ModelError
 from dissect.facts import carried
 from dissect.libraries import (
@@ -135,19 +135,14 @@ def _from_factory(where: str, factory_name: str, arguments: dict[str, Any]) -> B
         path = Path(where)
         if not path.is_file():
             raise ModelError(f"The file {where} does not exist: write the network as path/to/file.py:factory.")
-        plan = importlib.util.spec_from_file_location(f"_network_file_{path.stem}", path)
-        assert plan and plan.loader  # always there for a file called *.py
-        module = importlib.util.module_from_spec(plan)
-        sys.modules[module.__name__] = module  # dataclasses look their module up there
-        _importable(str(path.parent.resolve()))
-        call(where, plan.loader.exec_module, module)
+        module = call(where, load_file, path)
     else:
-        _importable(str(Path.cwd()))
+        make_importable(Path.cwd())
         module = call(where, importlib.import_module, where)
     factory = getattr(module, factory_name, None)
     if not callable(factory):
-        near = difflib.get_close_matches(factory_name, [n for n in vars(module) if callable(getattr(module, n))], 3)
-        raise ModelError(f"{where} has no function {factory_name!r}; nearest: {', '.join(near) or 'none'}.")
+        there = [name for name, value in vars(module).items() if callable(value)]
+        raise ModelError(f"{where} has no function {factory_name!r}{nearest(factory_name, there)}.")
     spec = f"{where}:{factory_name}"
     model = _checked(spec, call(spec, factory, **arguments))
     return Built(factory_name, model, carried(spec, factory, model))
@@ -157,9 +152,3 @@ def _checked(spec: str, model: object) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ModelError(f"{spec} returned a {type(model).__name__}; it must return a torch.nn.Module.")
     return model
-
-
-def _importable(folder: str) -> None:
-    """Let the network's code import what lies beside it, after everything that is installed."""
-    if folder not in sys.path:
-        sys.path.append(folder)

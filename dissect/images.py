@@ -17,16 +17,24 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Resampling
 
 from data_prep.common.errors import UserError
-from data_prep.formats import BadImageError, ImageLabels, LabelledImages
+from data_prep.common.pictures import IMAGE_ERRORS, WrongModeError, in_threads, is_turned, open_picture, rgb_picture
+from data_prep.formats import BadImageError, ImageLabels, ImageRecord, LabelledImages
 
 LABEL_CACHE_BYTES = 256 * 2**20
 DIGEST_BYTES = 16
+
+
+class Position(NamedTuple):
+    """A place between two batches: images read or skipped before it, and how many of them were skipped."""
+
+    n_read: int
+    n_skipped: int
 
 
 class ImageReader:
@@ -88,6 +96,11 @@ class ImageReader:
             if numbers:
                 yield np.array(numbers), np.stack(pixels)
 
+    @property
+    def position(self) -> Position:
+        """How far the batches handed out have come."""
+        return Position(self.n_read, len(self.skipped))
+
     def reads_the_same(self, digests: np.ndarray) -> bool:
         """Whether the first images still give what `digests` (n, 16) say; reads them."""
         for start in range(0, len(digests), self._ahead):
@@ -101,7 +114,8 @@ class ImageReader:
 
     def _read(self, number: int) -> np.ndarray:
         of_labels = self.label_cache.read(number)
-        pixels = read_image(self.data.images[number].path, self.size)
+        record = self.data.images[number]
+        pixels = read_image(record.path, self.size, record.image_shape)
         self.digests[number] = np.frombuffer(_digest(pixels, of_labels), np.uint8)
         return pixels
 
@@ -146,25 +160,39 @@ class LabelCache:
         return ImageLabels(np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape), plane_category, whole_image)
 
 
-def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
+def read_image(path: Path, size: tuple[int, int], stated: tuple[int, int] | None = None) -> np.ndarray:
     """(H, W, 3) uint8 RGB; an image of another size is resized bilinearly to `size` = (H, W), whatever its aspect ratio.
 
+    stated: (H, W) of the image by the index; it decides whether its orientation tag turns it (see `data_prep.common.pictures`).
     Raises `BadImageError` where the file is missing, truncated, or holds no 8-bit picture.
     """
     try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise BadImageError(f"{path} has mode {image.mode}; images must have 8 bits per channel: convert it.")
-            image = image.convert("RGB")
+        with open_picture(path) as picture:
+            image = rgb_picture(picture, stated)
             if image.size != (size[1], size[0]):
-                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+                image = image.resize((size[1], size[0]), Resampling.BILINEAR)
             return np.asarray(image)
     except FileNotFoundError:
         raise BadImageError(f"{path} is missing: restore it.") from None
-    except BadImageError:
-        raise
+    except WrongModeError as error:
+        raise BadImageError(f"{path} cannot be used ({error}): convert it.") from None
     except Exception as error:  # Pillow's readers raise a dozen kinds of error for a damaged file
         raise BadImageError(f"{path} cannot be read ({error}): restore it.") from error
+
+
+def turned_images(records: Sequence[ImageRecord]) -> dict[str, tuple[int, int]]:
+    """The images that are turned by their orientation tags, by name, and their (H, W) by the index; opens each, decodes none."""
+
+    def stated(record: ImageRecord) -> tuple[int, int] | None:
+        try:
+            with open_picture(record.path) as picture:
+                return record.image_shape if is_turned(picture, record.image_shape) else None
+        except IMAGE_ERRORS:
+            return None
+
+    measured = [record for record in records if record.image_shape is not None]
+    found = zip(measured, in_threads(stated, measured), strict=True)
+    return {record.name: shape for record, shape in found if shape is not None}
 
 
 def check_usable(n_usable: int, skipped: Sequence[tuple[int, str]]) -> None:

@@ -8,7 +8,6 @@ Each function takes a name and arguments as `dissect.families` reads them, downl
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -17,8 +16,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from data_prep.common.errors import UserError
-from dissect.errors import ModelError, reason
+from data_prep.common.errors import UserError, nearest, reason
+from dissect.errors import ModelError
 from dissect.weights import load_weights
 
 
@@ -147,8 +146,7 @@ def _as_transformed(transforms: Any) -> dict[str, Any]:
 
 def _check_name(name: str, names: list[str], library: str) -> None:
     if name not in names:
-        near = difflib.get_close_matches(name, names, 4, 0.4)
-        raise ModelError(f"{library} has no network {name!r}; nearest: {', '.join(near) or 'none'}.")
+        raise ModelError(f"{library} has no network {name!r}{nearest(name, names, 4)}.")
 
 
 def _untrained(name: str) -> dict[str, Any]:

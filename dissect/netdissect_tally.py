@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.common.files import slug
+from data_prep.common.files import slug, unescape_cell
 from dissect.run_store import Run, RunFolderError, write_table
 
 
@@ -56,7 +56,8 @@ def read_tally(path: str | Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, keep_default_na=False, dtype={"category": str, "label": str})
         table = table.rename(columns={"score": "iou"})[["unit", "category", "label", "iou"]]
-        return table.astype({"iou": float}).assign(unit=table["unit"].astype(int) - 1)
+        texts = {name: table[name].map(unescape_cell) for name in ("category", "label")}
+        return table.astype({"iou": float}).assign(unit=table["unit"].astype(int) - 1, **texts)
     except (OSError, ValueError, KeyError) as error:
         raise RunFolderError(
             f"{path} is no NetDissect tally ({error}): it must be a CSV with the columns unit, category, label and score."

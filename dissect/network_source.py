@@ -19,6 +19,8 @@ from types import ModuleType
 
 from torch import nn
 
+from data_prep.common.user_code import module_name
+
 
 def source_hash(spec: str, model: nn.Module) -> str:
     """sha256 over the source of the network's own code. spec: the name by which it was loaded, "" for one made by hand."""
@@ -35,7 +37,7 @@ def source_hash(spec: str, model: nn.Module) -> str:
 
 def _source_of(kind: type) -> bytes:
     """The file that the class was written in, else the class's own text; empty where there is neither."""
-    # Not by the name of its module: two files of one name share that.
+    # Not by the name of its module: a class may be written elsewhere than it says.
     codes = [value.__code__ for value in vars(kind).values() if inspect.isfunction(value)]
     files = [code.co_filename for code in codes] or [str(getattr(sys.modules.get(kind.__module__), "__file__", ""))]
     for file in files:
@@ -51,10 +53,7 @@ def _named(spec: str) -> ModuleType | None:
     where, colon, _ = spec.partition(",")[0].rpartition(":")
     if not where.endswith(".py"):
         return sys.modules.get(where) if colon else None
-    module = sys.modules.get(f"_network_file_{Path(where).stem}")
-    # Another file of that name may have been loaded since.
-    same = module is not None and Path(str(module.__file__)).resolve() == Path(where).resolve()
-    return module if same else None
+    return sys.modules.get(module_name(Path(where)))
 
 
 def _with_neighbours(module: ModuleType) -> Iterable[ModuleType]:

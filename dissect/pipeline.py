@@ -29,11 +29,11 @@ from dissect import unit_tables as tables
 from dissect.claim import claim, is_finished
 from dissect.engine import Dissection, dissect
 from dissect.facts import PREPROCESSING
-from dissect.images import LabelCache
+from dissect.images import LabelCache, turned_images
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
 from dissect.network_source import source_hash
-from dissect.run_files import read_arrays, record_of, write_arrays
+from dissect.run_files import read_arrays, read_info, record_of, write_arrays
 from dissect.run_info import FILE_NAME, FORMAT_VERSION, is_file_name, seal
 from dissect.run_schema import is_below
 from dissect.run_store import Run, open_run
@@ -67,15 +67,19 @@ def run(
     _check_wishes(networks, data, settings)
     wanted = [layers] if isinstance(layers, str) else layers
     chosen = [
-        select_layers(list_layers(network.model, network.input_size), wanted, operators, settings.tap)
+        select_layers(list_layers(network.model, network.input_size, settings.layout), wanted, operators, settings.tap)
         for network in networks
     ]
-    info = _describe(networks, chosen, data, settings) | {"execution": asdict(execution)} | dict(recorded or {})
+    info = _describe(networks, chosen, data, settings) | dict(recorded or {})
+    info["execution"] = asdict(execution) | {"tf32": False}
     if is_finished(out, info, overwrite=overwrite):
         return open_run(out)
     with locked(out, "a run"):
+        told = read_info(out).get("notes") if (out / "run.json").exists() else None
         files = claim(out, info, overwrite=overwrite)
         if files is not None:
+            # What an interrupted run found out about the networks that it has dissected already.
+            info["notes"] += [note for note in told or () if files and note not in info["notes"]]
             _dissect_all(
                 out, info, files=files, networks=networks, layers=chosen, data=data, settings=settings, execution=execution,
                 progress=progress,
@@ -107,6 +111,8 @@ def _dissect_all(
                 progress=_named(progress, network.name if len(networks) > 1 else ""), label_cache=cache,
             )  # fmt: skip
             timings[network.name] = {stage: round(seconds, 3) for stage, seconds in result.seconds.items()}
+            if result.varying:
+                info["notes"].append(f"The network {network.name} does not answer steadily: {result.varying}.")
             _store(out, network.name, result, data)
             files |= {name: record_of(out / name) for name in its_files}
             write_json(out / "run.json", info | {"files": files})
@@ -117,6 +123,8 @@ def _dissect_all(
     used = stored[0]["images"]
     skipped = [dict(zip(("name", "reason"), pair, strict=True)) for pair in stored[0]["skipped"].tolist()]
     info["data"] |= {"n_used": len(used), "n_skipped": len(skipped), "skipped": skipped}
+    if turned := turned_images([data.images[number] for number in used.tolist()]):
+        info["data"]["turned"] = [{"name": name, "shape": list(shape)} for name, shape in turned.items()]
     shutil.rmtree(partial, ignore_errors=True)
     seal(out, info | {"timings": timings})
 
@@ -181,7 +189,11 @@ def _describe(
             "splits": sorted({str(image.split) for image in data.images}),
         },
         "networks": [_describe_network(*pair) for pair in zip(networks, layers, strict=True)],
-        "notes": [*_rotation_note(settings), *(note for network in networks for note in network.notes)],
+        "notes": [
+            *_rotation_note(settings),
+            *(note for network in networks for note in network.notes),
+            *(note for pair in zip(networks, layers, strict=True) for note in _layout_notes(*pair)),
+        ],
         "versions": _versions(),
     }
 
@@ -193,6 +205,18 @@ def _rotation_note(settings: Settings) -> list[str]:
         f"The units are not the network's own: each layer was dissected in a randomly rotated basis (rotation seed "
         f"{settings.rotate}). It is the control for whether concepts align with single units: compare it with the same run "
         f"without rotation."
+    ]
+
+
+def _layout_notes(network: Network, layers: Sequence[Layer]) -> list[str]:
+    """Where units are not the channels of maps, in sentences."""
+    alike: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.layout and layer.layout.name != "channels-first":
+            alike.setdefault(layer.layout.described, []).append(layer.module)
+    return [
+        f"Of the network {network.name}, {', '.join(modules)} {'gives' if len(modules) == 1 else 'give'} {described}."
+        for described, modules in alike.items()
     ]
 
 
@@ -220,6 +244,8 @@ def _describe_network(network: Network, layers: Sequence[Layer]) -> dict[str, An
                 "module": layer.module,
                 "n_units": layer.n_units,
                 "map": list(layer.shape[1:]) if layer.shape else [],
+                "layout": layer.layout.name if layer.layout else "",
+                "left_out": layer.layout.left_out if layer.layout else 0,
             }
             for layer in layers
         ],

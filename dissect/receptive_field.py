@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dissect.errors import TapError
+from dissect.layouts import Layout
 from dissect.preprocessing import input_channels
-from dissect.taps import TapError, tap_layers
+from dissect.taps import tap_layers
 
 _LONGER = (1, 2, 4, 8)
 
@@ -39,19 +42,28 @@ class Anchors(NamedTuple):
     stride: float
 
 
-def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) -> tuple[Anchors, Anchors]:
+def receptive_fields(
+    model: nn.Module, layer: str, input_size: tuple[int, int], layout: Layout | None = None
+) -> tuple[Anchors, Anchors]:
     """Anchors along the rows and the columns. Runs about a hundred images through the network on its device.
 
-    Raises `TapError` where the cells have no centres (global pooling on the way) or are not evenly spaced.
+    layout: of the layer's output; (B, U, h, w) if not given. Raises `TapError` where the cells have no centres (global pooling
+    or attention on the way) or are not evenly spaced.
     """
+    layout = layout or Layout()
+    if layout.name in ("tokens", "vector"):
+        raise TapError(
+            f"Layer {layer!r} gives {'tokens' if layout.name == 'tokens' else 'a vector'}, whose receptive fields are not looked "
+            f"for: set `upsample` to half-pixel."
+        )
     n_channels = input_channels(model, input_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the switch for oneDNN warns of settings that it does not change
         # oneDNN and cuDNN may compute tiles of outputs together, which would smear the NaN.
         with (
             torch.backends.mkldnn.flags(enabled=False),
-            torch.backends.cudnn.flags(enabled=False),
-            tap_layers(model, [layer]) as look,
+            _without_cudnn(),
+            tap_layers(model, [layer], {layer: Layout(layout.name)}) as look,
         ):
             device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
@@ -59,6 +71,17 @@ def receptive_fields(model: nn.Module, layer: str, input_size: tuple[int, int]) 
                 return look(image[:, :n_channels].to(device))[layer]
 
             return _along(maps, layer, input_size, 0), _along(maps, layer, input_size, 1)
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    # `cudnn.flags` would stumble over a program that sets TF32 by PyTorch's newer names.
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 def _along(maps: Callable[[Tensor], Tensor], layer: str, input_size: tuple[int, int], axis: int) -> Anchors:

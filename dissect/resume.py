@@ -3,7 +3,7 @@
     with resumable(collected, reader, folder, decides=key, data=fingerprint, every=120) as checkpoint:
         for numbers, pixels in reader.batches():
             ...
-            checkpoint()                      # between two batches: saves now and then, and stops here on Ctrl-C
+            checkpoint(reader.position)       # between two batches: saves now and then, and stops here on Ctrl-C
 
 A signal may arrive in the middle of a batch; it is held back until the batch is done, the state is saved, and only then is
 it raised as `KeyboardInterrupt`. A second one is not held back.
@@ -27,7 +27,7 @@ from data_prep.common.errors import UserError
 from data_prep.common.files import atomic_write
 from data_prep.formats import BadImageError
 from dissect.collected import Collected
-from dissect.images import ImageReader
+from dissect.images import ImageReader, Position
 from dissect.run_files import ARRAY_ERRORS
 
 SET_ASIDE = ".set-aside"
@@ -39,8 +39,9 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def resumable(
     collected: Collected, reader: ImageReader, folder: Path, *, decides: str, data: str, every: float
-) -> Iterator[Callable[[], None]]:
-    """Resume from the checkpoint in `folder` if there is one; yield the function to call between batches.
+) -> Iterator[Callable[[Position], None]]:
+    """Resume from the checkpoint in `folder` if there is one; yield the function to call between batches, with the place up to
+    which their maps were collected: the reader may be ahead of it.
 
     decides: a hash of all that decides the result but the images. data: the fingerprint of the label set. every: seconds
     between two savings. Raises `UserError` where the checkpoint is of other work.
@@ -58,23 +59,25 @@ def resumable(
             _log.warning(
                 "%s cannot be used (%s): it is set aside, and the pass over the images begins again.", path, error
             )
-    saved_at = time.monotonic()
+    saved_at, reached = time.monotonic(), reader.position
     asked_to_stop = threading.Event()
 
     def save() -> None:
         nonlocal saved_at
         state: dict[str, Any] = collected.state() | {
             "decides": np.array(decides),
-            "n_read": np.array(reader.n_read),
-            "skipped": np.array(json.dumps(reader.skipped)),
+            "n_read": np.array(reached.n_read),
+            "skipped": np.array(json.dumps(reader.skipped[: reached.n_skipped])),
             "data": np.array(data),
-            "digests": reader.digests[: reader.n_read],
+            "digests": reader.digests[: reached.n_read],
         }
         with atomic_write(path) as file:
             np.savez(file, **state)
         saved_at = time.monotonic()
 
-    def checkpoint() -> None:
+    def checkpoint(position: Position) -> None:
+        nonlocal reached
+        reached = position
         if asked_to_stop.is_set():
             raise KeyboardInterrupt
         if time.monotonic() - saved_at > every and collected.n_seen:

@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 
 from data_prep.common.errors import UserError
-from data_prep.common.files import atomic_write, file_hash
+from data_prep.common.files import atomic_write, escape_cell, file_hash, unescape_cell
 
 REMEDY = "restore it, or dissect again with `overwrite`"
 
-ARRAY_ERRORS = (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+ARRAY_ERRORS = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What numpy and zipfile raise for an NPZ file that is damaged, encrypted, or none at all."""
 
 
@@ -60,7 +60,7 @@ def read_rows(path: Path, columns: Iterable[str]) -> list[list[str]]:
     columns = list(columns)
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = csv.reader(file, strict=True)
+            header, *rows = ([unescape_cell(cell) for cell in row] for row in csv.reader(file, strict=True))
     except (OSError, ValueError, csv.Error) as error:
         why = "it is empty" if isinstance(error, ValueError) and "unpack" in str(error) else error
         raise RunFolderError(f"{path} cannot be read ({why}): {REMEDY}.") from error
@@ -90,9 +90,19 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """CSV that is read back to the same floats (shortest exact form) and a spreadsheet opens."""
+    """CSV that is read back to the same floats (shortest exact form) and a spreadsheet opens.
+
+    Texts and names of columns that it would take for formulas are escaped (`escape_cell`); `read_rows` undoes that.
+    """
+    table = table.rename(columns=escape_cell)
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    table = table.assign(**{str(name): column.map(_escaped) for name, column in texts.items()})
     with atomic_write(path, "w") as file:
         table.to_csv(file, index=False, lineterminator="\n")
+
+
+def _escaped(cell: object) -> object:
+    return escape_cell(cell) if isinstance(cell, str) else cell
 
 
 def sha256_of(path: Path) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep.common.errors import short
 from data_prep.common.files import write_json
 from dissect.run_files import REMEDY, RunFolderError, record_of
-from dissect.run_schema import is_below, short
+from dissect.run_schema import is_below
 
 FORMAT_VERSION = 2
 
@@ -40,10 +41,13 @@ _OPTIONAL = "?"
 
 
 def _text(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
     try:
-        return isinstance(value, str) and bool(value.encode()) | True
+        value.encode()
     except UnicodeEncodeError:  # half a surrogate pair, which no file can hold
         return False
+    return True
 
 
 def _number(value: Any) -> bool:
@@ -89,6 +93,7 @@ _INFO: dict[str, Any] = {
     "data": {
         "name": _text, "images": _text, "fingerprint": _text, "n_images": _int, "categories": [_text], "n_used?": _int,
         "n_skipped?": _int, "skipped?": [{"name": _text, "reason": _text}],
+        "turned?": [{"name": _text, "shape": [_int]}],
     },
     "networks": [
         {

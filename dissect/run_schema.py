@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from data_prep.common.errors import short
 from dissect.run_files import REMEDY, RunFolderError, read_rows
 
 FOLD = "fold_"
@@ -34,12 +35,6 @@ def is_below(name: object) -> bool:
         return False
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts
-
-
-def short(value: Any) -> str:
-    """A value as a sentence shows it."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # Tables
@@ -130,27 +125,41 @@ def check_among(path: Path, table: pd.DataFrame, column: str, allowed: Sequence[
         )
 
 
-def check_units(path: Path, table: pd.DataFrame, networks: Sequence[Mapping[str, Any]], times: int = 1) -> None:
-    """Raises `RunFolderError` unless the rows name each unit of the layers that run.json lists, in their order; of each
-    network `times` times over: by fold, or each unit for every category."""
-    wanted = [
-        (network["name"], layer["layer"], layer["operator"], unit)
-        for network in networks
-        for repeat in _repeats(table, times)
-        for layer in network["layers"]
-        for unit in range(layer["n_units"])
-        for _ in range(times if repeat is None else 1)
-    ]
-    found = list(table[["network", "layer", "operator", "unit"]].itertuples(index=False, name=None))
-    for n, (here, there) in enumerate(zip(found, wanted, strict=False), 2):
-        if here != there:
+def check_units(
+    path: Path,
+    table: pd.DataFrame,
+    networks: Sequence[Mapping[str, Any]],
+    inner: Mapping[str, Sequence[Any]] | None = None,
+) -> None:
+    """Raises `RunFolderError` unless the rows name each unit of the layers that run.json lists, in their order.
+
+    inner: a column that has each of these values for every unit: one after the other for each unit, or, where it is
+    `left_out`, all units of the network for each value.
+    """
+    column, values = next(iter((inner or {"unit": [None]}).items()))
+    n_units = [sum(layer["n_units"] for layer in network["layers"]) for network in networks]
+    if len(table) != sum(n_units) * len(values):
+        raise RunFolderError(
+            f"{path} has {len(table)} rows; by run.json it must have {sum(n_units) * len(values)}: {REMEDY}."
+        )
+    wanted = []
+    for network in networks:
+        units = [
+            (network["name"], layer["layer"], layer["operator"], unit)
+            for layer in network["layers"]
+            for unit in range(layer["n_units"])
+        ]
+        wanted += (
+            [(unit, value) for value in values for unit in units]
+            if column == "left_out"
+            else [(unit, value) for unit in units for value in values]
+        )
+    found = zip(*(table[name] for name in ("network", "layer", "operator", "unit", column)), strict=True)
+    for n, ((*here, value), (there, wanted_value)) in enumerate(zip(found, wanted, strict=True), 2):
+        if tuple(here) != there:
             raise RunFolderError(f"{path}, row {n} is {_unit(here)}; by run.json it must be {_unit(there)}: {REMEDY}.")
-    if len(found) != len(wanted):
-        raise RunFolderError(f"{path} has {len(found)} rows; by run.json it must have {len(wanted)}: {REMEDY}.")
-
-
-def _repeats(table: pd.DataFrame, times: int) -> Sequence[int | None]:
-    return range(times) if "left_out" in table else [None]
+        if wanted_value is not None and value != wanted_value:
+            raise RunFolderError(f"{path}, row {n}: {column} is {short(value)}, not {short(wanted_value)}: {REMEDY}.")
 
 
 def check_concepts(path: Path, table: pd.DataFrame, concepts: pd.DataFrame) -> None:
@@ -163,7 +172,7 @@ def check_concepts(path: Path, table: pd.DataFrame, concepts: pd.DataFrame) -> N
             )
 
 
-def _unit(key: tuple[Any, ...]) -> str:
+def _unit(key: Sequence[Any]) -> str:
     return f"unit {key[3]} of layer {short(key[1])} {key[2]} of {short(key[0])}"
 
 

@@ -8,7 +8,8 @@
 
 A finished folder holds
 
-    run.json             settings as resolved, versions, hashes, seed, timings, notes for the reader; `files` has the size,
+    run.json             settings as resolved, versions, hashes, seed, timings, notes for the reader, the images that were turned
+                         by their orientation tags with (H, W) after that (`data.turned`); `files` has the size,
                          sha256 and, of tables, the number of rows of each file below, by which `open_run` knows them again
     units.csv            one row for each unit: UNIT_COLUMNS; `unit` counts from 0
     concepts.csv         one row for each concept: CONCEPT_COLUMNS
@@ -133,7 +134,7 @@ class Run:
     def unit_category(self) -> pd.DataFrame:
         """One row for each (unit, category), the best concept of that category: UNIT_CATEGORY_COLUMNS."""
         table = self._labelled("unit_category.csv", schema.UNIT_CATEGORY)
-        schema.check_units(self.path / "unit_category.csv", table, self.networks, len(self._categories))
+        schema.check_units(self.path / "unit_category.csv", table, self.networks, {"category": self._categories})
         return table
 
     @cached_property
@@ -142,7 +143,7 @@ class Run:
         if self._n_folds == 1:
             return None
         table = self._labelled("replicates.csv", schema.REPLICATES)
-        schema.check_units(self.path / "replicates.csv", table, self.networks, self._n_folds)
+        schema.check_units(self.path / "replicates.csv", table, self.networks, {"left_out": range(self._n_folds)})
         return table
 
     @cached_property

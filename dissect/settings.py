@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Suppress, arg
 
+from data_prep.common.devices import usable_cpus
 from data_prep.common.errors import UserError, check_range
 
 TapPoint = Literal["conv", "bn", "relu"]
@@ -35,6 +36,11 @@ UnionRule = Literal["category", "all-images", "touched"]
 `touched` those in which the mask meets some label of K."""
 
 UpsampleRule = Literal["half-pixel", "receptive-field"]
+
+LayoutName = Literal["channels-first", "channels-last", "tokens", "vector"]
+"""How a layer's output holds its units: see `dissect.layouts`."""
+
+LayoutRule = Literal["auto", "channels-first", "channels-last", "tokens", "vector"]
 
 LAYERS = ("18", "20", "22")
 """The convolutions of ResNet-26 that the paper's Figures 5 and 6 show."""
@@ -52,6 +58,9 @@ class Settings:
 
     tap: TapPoint = "conv"
     """Where convolutions are tapped: their output, after the BatchNorm that follows, or after the ReLU after that."""
+
+    layout: LayoutRule = "auto"
+    """Which axis of the layers' output holds the units; auto finds it, and dissect layers shows what it found."""
 
     upsample: UpsampleRule = "half-pixel"
     """Half-pixel centres, or cells anchored at the centres of their receptive fields."""
@@ -90,7 +99,12 @@ class Settings:
                 f"`rotate` is {self.rotate!r}; it must be a whole number in 0..2^63 - 1, the seed of the rotation, or not be "
                 f"given."
             )
-        for name, allowed in (("tap", TapPoint), ("upsample", UpsampleRule), ("union", UnionRule)):
+        for name, allowed in (
+            ("tap", TapPoint),
+            ("layout", LayoutRule),
+            ("upsample", UpsampleRule),
+            ("union", UnionRule),
+        ):
             _check_choice(name, getattr(self, name), get_args(allowed))
 
     def as_json(self) -> dict[str, Any]:
@@ -108,8 +122,8 @@ class Execution:
     batch_size: int = 4
     """Images in each forward pass; on a CPU a small batch is the fast one."""
 
-    workers: int = 2
-    """Threads that read images and count."""
+    workers: int | None = None
+    """Lanes that compute, threads that read images and count; as many as there are CPUs to use if not given."""
 
     memory: float = 0.5
     """GiB for activations that wait for their threshold; past it they go to the run folder's disk."""
@@ -117,15 +131,27 @@ class Execution:
     on_bad_image: Literal["skip", "fail"] = "fail"
     """What to do with an image or label map that cannot be used."""
 
+    allow_varying: bool = False
+    """Dissect a network all the same that answers differently when it is shown the same images again, or fewer at once."""
+
     checkpoint_every: Annotated[float, Suppress] = 120.0
     """Seconds between two savings of the work done so far, from which an interrupted run resumes."""
 
     def __post_init__(self) -> None:
         check_range("`batch_size`", self.batch_size, 1, 4096)
-        check_range("`workers`", self.workers, 1, 256)
+        check_range("`workers`", self.n_workers, 1, 256)
         check_range("`memory`", self.memory, 1e-6, 2**20)
         check_range("`checkpoint_every`", self.checkpoint_every, 0, 2**20)
         _check_choice("on_bad_image", self.on_bad_image, ("skip", "fail"))
+
+    @property
+    def n_workers(self) -> int:
+        """`workers`, or the CPUs that this process may use."""
+        return min(usable_cpus(), 256) if self.workers is None else self.workers
+
+    def n_lanes(self, device: str) -> int:
+        """Batches that are computed beside each other: one on a GPU, which is busy with one."""
+        return self.n_workers if device == "cpu" else 1
 
     @property
     def memory_bytes(self) -> int:

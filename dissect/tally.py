@@ -32,10 +32,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT, ImageLabels
+from dissect.compiled import compiled
 from dissect.settings import UnionRule
 from dissect.upsample import Axis
 
@@ -120,7 +120,7 @@ class Tally:
 
 # Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone. What is
 # compiled takes its arguments by position.
-@numba.njit(nogil=True, cache=True)
+@compiled
 def positions_above(  # pragma: no cover - compiled
     unit_map: np.ndarray, threshold: float, rows: Axis, columns: Axis, positions: np.ndarray
 ) -> int:
@@ -155,7 +155,7 @@ def positions_above(  # pragma: no cover - compiled
     return n
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _count(  # pragma: no cover - compiled
     maps: np.ndarray,
     unit_rows: np.ndarray,

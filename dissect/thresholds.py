@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
 from data_prep.common.errors import UserError
+from dissect.compiled import compiled
 
 
 def tail_size(n_values: int, level: float) -> int:
@@ -88,7 +88,7 @@ class UpperTail:
         return threshold + np.float32(0)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _push(  # pragma: no cover - compiled
     maps: np.ndarray, units: np.ndarray, values: np.ndarray, count: np.ndarray, bound: np.ndarray, keep: int
 ) -> None:

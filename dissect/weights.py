@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from data_prep.common.errors import reason
 from dissect.checkpoints import Checkpoint, read_checkpoint
-from dissect.errors import ModelError, reason
+from dissect.errors import ModelError
 from dissect.state_names import Match, is_counter, is_extra, matches
 
 REAL = (torch.float32, torch.float64, torch.float16, torch.bfloat16)

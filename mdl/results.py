@@ -7,7 +7,8 @@ A finished folder `runs/decathlon/<data>/<system>/<domain>/` holds at least
 
     results.json       one `Result`: integer counts, recipe as resolved, cost, parameters, versions, seed
     predictions.csv    image_id,class: the class, counted from 0, given to every test image; optional
-    DONE               written last; a folder without it is not a result
+    DONE               written last; a folder without it is not a result. It holds the sha256 of the other two, checked
+                       whenever one is read; an empty one, of an older result, says nothing of them
 
 Everything else in it (weights, curves) belongs to the training.
 """
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.common.errors import UserError
-from data_prep.common.files import write_bytes, write_json
+from data_prep.common.files import file_hash, write_bytes, write_json
+from data_prep.common.plain_types import wrong_field
 
 FORMAT_VERSION = 1
 RESULT_FILE, PREDICTION_FILE, DONE_FILE = "results.json", "predictions.csv", "DONE"
@@ -97,11 +99,18 @@ class Result:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        counts = (self.n_classes, self.n_test, self.n_correct, self.width)
-        if any(isinstance(n, bool) or not isinstance(n, int) for n in counts):
-            raise ResultError(
-                f"The result of {self.domain!r} has a count that is no whole number: {counts}; count images."
-            )
+        for part in (self, *([self.cost] if isinstance(self.cost, Cost) else ()), *_rows(self.parameters)):
+            if wrong := wrong_field(part):
+                name, allowed = wrong
+                what = {Cost: "cost.", ParameterRow: "a row of parameters with "}.get(type(part), "")
+                raise ResultError(
+                    f"The result of domain {self.domain!r} has {what}{name} {getattr(part, name)!r}, which must be {allowed}."
+                )
+        for name, least in {"n_classes": 1, "width": 1, "multiply_adds": 0}.items():
+            if (number := getattr(self, name)) is not None and number < least:
+                raise ResultError(
+                    f"The result of domain {self.domain!r} has {name} {number}, which must be {least} or more."
+                )
         if self.n_test < 1 or not 0 <= self.n_correct <= self.n_test:
             raise ResultError(
                 f"The result of domain {self.domain!r} says {self.n_correct} correct of {self.n_test} test images; "
@@ -115,14 +124,15 @@ class Result:
 
 
 def write_result(folder: str | Path, result: Result) -> None:
-    """`write_result(folder, result)`: `results.json` whole or not at all, and `DONE` last.
+    """`write_result(folder, result)`: `results.json` whole or not at all, and `DONE` last, with the predictions' hash.
 
     A `DONE` of an earlier result goes first, so that no moment shows a finished folder with half a result.
     """
     folder = Path(folder)
     (folder / DONE_FILE).unlink(missing_ok=True)
     write_json(folder / RESULT_FILE, {"format": FORMAT_VERSION, **asdict(result)})
-    write_bytes(folder / DONE_FILE, b"")
+    there = [name for name in (RESULT_FILE, PREDICTION_FILE) if (folder / name).is_file()]
+    write_json(folder / DONE_FILE, {name: file_hash(folder / name) for name in there})
 
 
 def is_done(folder: str | Path) -> bool:
@@ -139,23 +149,20 @@ def read_result(folder: str | Path) -> Result:
         raise ResultError(
             f"{folder} is not finished: it has no {DONE_FILE}; run the command that made it again, which resumes it."
         )
+    advice = f"delete {folder / DONE_FILE} and run the command that made it, which resumes from what lies there."
     try:
+        _check_hash(folder, RESULT_FILE)
         values = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(
-            f"{folder / RESULT_FILE} cannot be read ({error}): delete the folder and train again."
-        ) from error
+        raise ResultError(f"{folder / RESULT_FILE} cannot be read ({error}): {advice}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT_VERSION:
         found = values.get("format") if isinstance(values, dict) else None
-        raise ResultError(
-            f"{folder / RESULT_FILE} has format {found!r}; this version reads {FORMAT_VERSION}: train again."
-        )
+        raise ResultError(f"{folder / RESULT_FILE} has format {found!r}; this version reads {FORMAT_VERSION}: {advice}")
     try:
         return _as_result(values)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ResultError(
-            f"{folder / RESULT_FILE} is not what `mdl train` writes ({error}): delete the folder and train again."
-        ) from error
+    except (TypeError, KeyError, AttributeError, ResultError) as error:
+        reason = str(error).rstrip(".")
+        raise ResultError(f"{folder / RESULT_FILE} is not what `mdl train` writes ({reason}): {advice}") from error
 
 
 def read_results(roots: str | Path | Iterable[str | Path]) -> list[Result]:
@@ -187,27 +194,63 @@ def unfinished(roots: str | Path | Iterable[str | Path]) -> list[Path]:
     return [folder for folder in _folders(_paths(roots)) if not is_done(folder)]
 
 
-def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Sequence[int]) -> None:
-    """`write_predictions(folder, ids, classes)`: the class, from 0, that each test image was given."""
+def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Sequence[int], *, n_classes: int) -> None:
+    """`write_predictions(folder, ids, classes, n_classes=10)`: the class, from 0, that each test image was given.
+
+    Raises `ResultError`, and writes nothing, for a class that the domain does not have.
+    """
+    folder = Path(folder)
+    if wrong := [int(c) for c in classes if not 0 <= c < n_classes]:
+        raise ResultError(
+            f"{len(wrong)} of {len(classes)} predictions for {folder} are classes beyond its {n_classes}, such as {wrong[0]}: "
+            f"the network is of another domain; give the folder's own."
+        )
     lines = [f"{int(i)},{int(c)}\n" for i, c in zip(image_ids, classes, strict=True)]
-    write_bytes(Path(folder) / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
+    write_bytes(folder / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
+    if hashes := _hashes(folder):
+        write_json(folder / DONE_FILE, {**hashes, PREDICTION_FILE: file_hash(folder / PREDICTION_FILE)})
 
 
-def read_predictions(folder: str | Path) -> dict[int, int]:
-    """Class, from 0, by image id. Raises `ResultError` for a missing or damaged file or an image given twice."""
+def read_predictions(folder: str | Path, n_classes: int | None = None) -> dict[int, int]:
+    """Class, from 0, by image id.
+
+    Raises `ResultError` for a missing or damaged file, an image given twice, or, of `n_classes`, a class that there is not.
+    """
     path = Path(folder) / PREDICTION_FILE
     try:
+        if not path.is_file():  # a device never ends
+            raise FileNotFoundError("there is no such file")
+        _check_hash(Path(folder), PREDICTION_FILE)
         header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
         if header != ["image_id", "class"]:
             raise ValueError(f"its first line is {','.join(header)!r}")
         predictions = {int(image_id): int(label) for image_id, label in rows}
-    except (OSError, ValueError) as error:
+        if wrong := [label for label in predictions.values() if n_classes is not None and not 0 <= label < n_classes]:
+            raise ValueError(f"class {wrong[0]} is not in 0..{n_classes - 1 if n_classes else 0}")
+    except (OSError, ValueError, csv.Error) as error:
         raise ResultError(
             f"{path} cannot be read as predictions ({error}): run `mdl eval` on {Path(folder)} again."
         ) from error
     if len(predictions) != len(rows):
         raise ResultError(f"{path} names an image twice: run `mdl eval` on {Path(folder)} again.")
     return predictions
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """By file, as `DONE` says; {} where it says nothing, or there is none. Raises `ValueError` for one that is damaged."""
+    path = folder / DONE_FILE
+    if not path.is_file() or not (text := path.read_text(encoding="utf-8")):
+        return {}
+    said = json.loads(text)
+    if not isinstance(said, dict) or RESULT_FILE not in said:
+        raise ValueError(f"{DONE_FILE} is damaged")
+    return said
+
+
+def _check_hash(folder: Path, name: str) -> None:
+    said = _hashes(folder).get(name)
+    if said is not None and said != file_hash(folder / name):
+        raise ValueError("it is not what was written")
 
 
 def _paths(roots: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -223,15 +266,19 @@ def _folders(roots: Sequence[Path]) -> list[Path]:
     return sorted({path.parent.resolve() for root in roots for path in root.rglob(RESULT_FILE)})
 
 
+def _rows(parameters: object) -> list[object]:
+    return [row for row in parameters if isinstance(row, ParameterRow)] if isinstance(parameters, tuple) else []
+
+
 def _as_result(values: Mapping[str, Any]) -> Result:
     known = {f.name for f in fields(Result)}
     unknown = set(values) - known - {"format"}
     if unknown:
         raise KeyError(f"unknown keys {sorted(unknown)}")
     values = {name: values[name] for name in known if name in values}
-    values["parameters"] = tuple(ParameterRow(**row) for row in values.get("parameters", ()))
+    # A list becomes a tuple; what is no list stays, and is refused as what it is.
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if isinstance(rows := values.get("parameters"), tuple):
+        values["parameters"] = tuple(ParameterRow(**row) for row in rows)
     values["cost"] = Cost(**values.get("cost", {}))
-    values["notes"] = tuple(values.get("notes", ()))
-    if values.get("input_size") is not None:
-        values["input_size"] = tuple(values["input_size"])
     return Result(**values)

@@ -10,13 +10,14 @@ Sources: Guo et al. 2019, Figure 6; Bau et al. 2017, Figure 4 (detectors by conc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from data_prep.common.errors import UserError
 from reports.style import (
@@ -58,23 +59,27 @@ def attribute_bars(
     size, turned = _value_type(
         [_value_text(p, measure) for p in pops], width / (len(layers) + 0.2) * axis_inches(axis)[0]
     )
-    for x, layer in enumerate(layers):
-        members = [p for p in pops if p.layer == layer]
-        for k, p in enumerate(members):
-            at, value = x + (k - (len(members) - 1) / 2) * width, measure_of(p, measure)
-            axis.bar(at, value, width * 0.94, color=colours[p.operator], zorder=2)
-            axis.annotate(
-                _value_text(p, measure),
-                (at, value),
-                (0, 1.5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                size=size,
-                rotation=turned,
-            )
+    members = [p for layer in layers for p in pops if p.layer == layer]
+    places = [
+        x + (k - (n - 1) / 2) * width
+        for x, n in enumerate(sum(p.layer == layer for p in pops) for layer in layers)
+        for k in range(n)
+    ]
+    heights = [measure_of(p, measure) for p in members]
+    axis.bar(places, heights, width * 0.94, color=[colours[p.operator] for p in members], zorder=2)
+    values = zip(places, heights, (_value_text(p, measure) for p in members), strict=True)
+    _write_values(axis, values, points=1.5, size=size, rotation=turned)
     _name_layers(axis, layers)
     return _value_axis(axis, max(measure_of(p, measure) for p in pops))
+
+
+def _write_values(
+    axis: Axes, values: Iterable[tuple[float, float, str]], *, points: float, size: float, rotation: int = 0
+) -> None:
+    """A text over each bar, given as (x, height, text), so many points above it."""
+    above = axis.transData + ScaledTranslation(0, points / 72, axis.figure.dpi_scale_trans)
+    for x, height, text in values:
+        axis.text(x, height, text, transform=above, ha="center", va="bottom", size=size, rotation=rotation)
 
 
 def _value_text(population: Population, measure: Measure) -> str:
@@ -137,7 +142,7 @@ def figure6(panels: Mapping[str, Sequence[Population]], measure: Measure = "attr
     top = max(measure_of(p, measure) for pops in panels.values() for p in pops)
     for k, (axis, (title, pops)) in enumerate(zip(axes, panels.items(), strict=True)):
         attribute_bars(axis, pops, measure, colours)
-        _value_axis(axis, top).set_title(fit_text(title, width / columns - 0.5, 8, "bold"))
+        _value_axis(axis, top).set_title(fit_text(title, width / columns - 0.5, 8, "bold"), y=1)
         if k % columns == 0:
             axis.set_ylabel(AXIS_LABEL[measure])
         if top == 0:
@@ -180,11 +185,14 @@ def detector_bars(
     the labels under it.
     """
     bars, n_more = top_concepts(population, list(colours))
-    for x, (category, _, count) in enumerate(bars):
-        axis.bar(x, count, 0.78, color=colours[category], zorder=2)
-        axis.annotate(str(count), (x, count), (0, 1), textcoords="offset points", ha="center", va="bottom", size=5.5)
-    axis.set_xticks(range(len(bars)), [fit_text(label, label_inches, _LABEL_SIZE) for _, label, _ in bars])
-    axis.tick_params(axis="x", rotation=90, labelsize=_LABEL_SIZE, pad=1.5)
+    heights = [count for *_, count in bars]
+    axis.bar(range(len(bars)), heights, 0.78, color=[colours[category] for category, *_ in bars], zorder=2)
+    _write_values(axis, zip(range(len(bars)), heights, map(str, heights), strict=True), points=1, size=5.5)
+    axis.set_xticks([])  # a text is drawn much faster than a tick with its label
+    below = axis.get_xaxis_text1_transform(1.5)[0]
+    for x, (_, label, _) in enumerate(bars):
+        name = fit_text(label, label_inches, _LABEL_SIZE)
+        axis.text(x, 0, name, transform=below, rotation=90, ha="center", va="top", size=_LABEL_SIZE)
     axis.set_xlim(-0.7, slots - 0.3)
     _value_axis(axis, max((count for *_, count in bars), default=0))
     axis.yaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -200,8 +208,8 @@ def detector_bars(
     room = axis_inches(axis)[0] - text_inches(found, 6.5) - 0.15
     operator = f" · {fit_text(population.operator, 0.8, 7.5, 'bold')}"
     layer = fit_text(layer_title(population.layer), room - text_inches(operator, 7.5, "bold"), 7.5, "bold")
-    axis.set_title(layer + operator, fontsize=7.5, pad=5)
-    axis.set_title(found, loc="right", fontsize=6.5, fontweight="normal", color=MUTED, pad=5)
+    axis.set_title(layer + operator, fontsize=7.5, y=1, pad=5)
+    axis.set_title(found, loc="right", fontsize=6.5, fontweight="normal", color=MUTED, y=1, pad=5)
     return axis
 
 

@@ -9,11 +9,13 @@ A mask covers the whole image whatever its own size: it is stretched to the imag
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from data_prep.common.pictures import IMAGE_ERRORS, open_picture, rgb_picture
 from reports.style import CONTOUR
 
 TILE_GAP = 0.05
@@ -22,29 +24,34 @@ OUTSIDE_SHARE = 0.28
 """How much of its brightness the region outside the mask keeps."""
 
 
-def read_image(path: Path, side: int) -> np.ndarray | None:
+def read_image(path: Path, side: int, stated: tuple[int, int] | None = None) -> np.ndarray | None:
     """The image at `path` as (h, w, 3) uint8, its longest side `side` pixels at most; None where it cannot be read.
 
+    stated: (H, W) of an image that the run turned by its orientation tag (see `data_prep.common.pictures`).
     A JPEG is decoded at a fraction of its size (Pillow's draft mode), which is most of a report's speed.
     """
     try:
-        with Image.open(path) as file:
-            file.draft("RGB", (side, side))
-            image = file.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with open_picture(path) as picture:
+            image = rgb_picture(picture, stated, draft=side)
+    except IMAGE_ERRORS:
         return None
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
-def thumbnail_jpeg(path: Path, side: int, quality: int = 65) -> bytes | None:
-    """A small JPEG of the image at `path`; None where it cannot be read."""
-    pixels = read_image(path, side)
+def thumbnail_jpeg(path: Path, side: int, quality: int = 65, *, stated: tuple[int, int] | None = None) -> bytes | None:
+    """A small JPEG of the image at `path`; None where it cannot be read. stated: as in `read_image`."""
+    pixels = read_image(path, side, stated)
     if pixels is None:
         return None
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
+
+
+def thumbnail_jpegs(files: Sequence[tuple[Path, tuple[int, int] | None]], side: int) -> list[bytes | None]:
+    """`thumbnail_jpeg` of each (path, stated)."""
+    return [thumbnail_jpeg(path, side, stated=stated) for path, stated in files]
 
 
 def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

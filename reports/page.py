@@ -15,9 +15,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,20 +23,20 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from data_prep.common.files import atomic_write
 from data_prep.common.terminal import Progress, silent
 from dissect.run_store import Run, RunFolderError, open_run
 from reports.claims import count_intervals
+from reports.crew import Crew, helpers_worth_starting, without_collection
 from reports.figures import FIGURES, ReportFigure, Subject
 from reports.pictures import Pictures
-from reports.style import category_colours, figure_style, one_line, render, write_figure
+from reports.sheets import Section, draw_sheets, write_sheets
+from reports.style import category_colours, one_line
 from reports.summary import Population, categories_of, network_title, populations
 from reports.unit_browser import browser_table
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LARGEST_SVG = 400_000
 _TABLES = {
     "units.csv": "one row for each unit: threshold, label, IoU, counts",
     "unit_category.csv": "the best concept of each unit in each category",
@@ -47,28 +45,6 @@ _TABLES = {
     "replicates.csv": "what each unit would detect if one fold of the images were left out",
     "run.json": "settings, versions, hashes, notes",
 }
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A drawn figure, or one of its sheets.
-
-    source: the picture itself, as an address in the page. files: where its PNG and SVG lie beside the page, without their
-    endings. width: CSS pixels at which it is meant to be seen.
-    """
-
-    source: str
-    files: str
-    width: int
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page that shows figures: those of one heading, each with its sheets."""
-
-    id: str
-    heading: str
-    figures: list[tuple[ReportFigure, list[Sheet]]]
 
 
 def write_report(
@@ -91,8 +67,8 @@ def write_report(
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         raise RunFolderError(
-            f"The report cannot be written into {folder} ({error.strerror}): `dissect report {run.path} --out FOLDER` writes it "
-            f"into another one."
+            f"The report cannot be written into {folder} ({error.strerror}): give another folder as `out`, as in "
+            f"`dissect report`."
         ) from error
 
 
@@ -101,8 +77,10 @@ def _write_report(run: Run, folder: Path, progress: Progress, figures: Sequence[
     categories = categories_of(run, pops)
     pictures = Pictures(run)
     colours = category_colours(categories)
-    sections = _write_figures(folder, _subject(run, pops, colours, pictures), figures, progress)
-    table = browser_table(run, pops, pictures, categories, done=partial(progress, "thumbnails"))
+    with without_collection(), Crew(helpers_worth_starting(len(run.units), len(run.images))) as crew:
+        drawn = draw_sheets(_subject(run, pops, colours, pictures), figures, crew)
+        table = browser_table(run, pops, pictures, categories, crew=crew, done=partial(progress, "thumbnails"))
+        sections = write_sheets(drawn, folder / "figures", crew, partial(progress, "figures"))
     table["colours"] = colours
     html = _fill(
         run, pops, categories, pictures=pictures, sections=sections, table=table, run_at=_way(folder, run.path)
@@ -123,42 +101,6 @@ def _way(folder: Path, other: Path) -> str:
     """How a page in `folder` names files of the other one: the beginning of their addresses."""
     way = os.path.relpath(other.resolve(), folder.resolve())
     return "" if way == "." else quote(way.replace(os.sep, "/")) + "/"
-
-
-def _write_figures(
-    folder: Path, subject: Subject, figures: Sequence[ReportFigure], progress: Progress
-) -> list[Section]:
-    """Draw and write every figure; what the page shows of them. No population, no figure."""
-    if not subject.networks:
-        return []
-    with figure_style():
-        drawn = [(figure, figure.draw(subject)) for figure in figures]
-        n_sheets, n_written = sum(len(sheets) for _, sheets in drawn), 0
-        sections = []
-        for heading, group in groupby(drawn, lambda pair: pair[0].heading):
-            written: list[tuple[ReportFigure, list[Sheet]]] = []
-            for figure, sheets in group:
-                written.append((figure, []))
-                for k, sheet in enumerate(sheets):
-                    stem = figure.stem if k == 0 else f"{figure.stem}-{k + 1}"
-                    written[-1][1].append(_write_sheet(folder / "figures" / stem, sheet, figure.photographs))
-                    n_written += 1
-                    progress("figures", n_written, n_sheets)
-            sections.append(Section(written[0][0].stem, heading, written))
-    return sections
-
-
-def _write_sheet(stem: Path, figure: Figure, photographs: bool) -> Sheet:
-    """Write the figure; in the page, photographs go as JPEG and drawings as SVG, or as PNG where that is smaller."""
-    files = write_figure(figure, stem)
-    if photographs:
-        content, kind = render(figure, "jpg"), "jpeg"
-    elif len(files["svg"]) <= _LARGEST_SVG:
-        content, kind = files["svg"], "svg+xml"
-    else:
-        content, kind = files["png"], "png"
-    source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    return Sheet(source, f"figures/{stem.name}", round(figure.get_figwidth() * 134))
 
 
 def _fill(

@@ -10,22 +10,21 @@ An image that has gone since the run becomes a grey square: a report is made all
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dissect.run_store import Run, StrongestMasks
-from reports.overlay import fit_mask, grey_placeholder, masked_tile, read_image, strip, thumbnail_jpeg
+from reports.crew import Crew
+from reports.overlay import grey_placeholder, masked_tile, read_image, strip, thumbnail_jpegs
 from reports.summary import Population
 
-MASK_SIDE = 80
-"""Longest side of a mask in the page's small pictures; a larger mask is reduced to it (figures use it as it is)."""
 TILE = 224
 """Side of an image in a figure, pixels."""
+PORTION = 48
+"""Images that are read in one go, by whoever is free."""
 
 
 class Pictures:
@@ -35,6 +34,7 @@ class Pictures:
         self._run = run
         self.names: list[str] = [str(name) for name in run.images["name"]]
         self.missing: set[str] = set()
+        self._turned = {one["name"]: tuple(one["shape"]) for one in run.info["data"].get("turned", [])}
         self.strongest: Callable[[str], StrongestMasks] = cache(run.strongest_masks)
 
     @property
@@ -48,7 +48,8 @@ class Pictures:
         tiles = []
         for rank, image in enumerate(strongest.image[row][:n_images]):
             if image >= 0:
-                pixels = read_image(self._run.image_root / self.names[image], TILE)
+                path, stated = self._file(image)
+                pixels = read_image(path, TILE, stated)
                 if pixels is None:
                     self.missing.add(self.names[image])
                     tiles.append(grey_placeholder(TILE))
@@ -56,50 +57,24 @@ class Pictures:
                     tiles.append(masked_tile(pixels, strongest.mask(row, rank), TILE))
         return strip(tiles) if tiles else None
 
-    def thumbnails(self, images: Iterable[int], side: int, done: Callable[[int, int], None]) -> list[str]:
+    def thumbnails(self, images: Iterable[int], side: int, crew: Crew, done: Callable[[int, int], None]) -> list[str]:
         """Each image as a small JPEG in base64, in the order given; an empty string where it cannot be read.
 
         done: called with the number finished and the number in all.
         """
+        images, texts = list(images), []
+        portions = [images[start : start + PORTION] for start in range(0, len(images), PORTION)]
+        tasks = [crew.submit(thumbnail_jpegs, [self._file(image) for image in portion], side) for portion in portions]
+        for portion, task in zip(portions, tasks, strict=True):
+            jpegs = crew.result(task)
+            for image, jpeg in zip(portion, jpegs, strict=True):
+                if jpeg is None:
+                    self.missing.add(self.names[image])
+                texts.append(base64.b64encode(jpeg or b"").decode("ascii"))
+                done(len(texts), len(images))
+        return texts
 
-        def encode(image: int) -> str:
-            jpeg = thumbnail_jpeg(self._run.image_root / self.names[image], side)
-            if jpeg is None:
-                self.missing.add(self.names[image])
-                return ""
-            return base64.b64encode(jpeg).decode("ascii")
-
-        images, encoded = list(images), []
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            for text in pool.map(encode, images):
-                encoded.append(text)
-                done(len(encoded), len(images))
-        return encoded
-
-
-def encode_mask(mask: np.ndarray) -> str:
-    """A mask as base64 text for the page: a byte each for width and height, then the lengths of its runs.
-
-    mask: (H, W) bool, reduced to `MASK_SIDE` where larger. Runs go along the rows; the first is outside, outside and
-    inside alternate, and the last is left out. A length below 128 is one byte; a longer one is two, the low 7 bits with
-    the top bit set, then the rest (below 2^14, as 80 * 80 is).
-
-    >>> encode_mask(np.array([[0, 0, 1, 0]], bool)) == base64.b64encode(bytes([4, 1, 2, 1])).decode()
-    True
-    """
-    if max(mask.shape) > MASK_SIDE:
-        scale = MASK_SIDE / max(mask.shape)
-        shape = tuple(max(1, round(n * scale)) for n in mask.shape)
-        reduced = fit_mask(mask, shape)
-        if mask.any() and not reduced.any():  # too small a region to fill half a pixel is still a region
-            coverage = Image.fromarray(mask.astype(np.float32)).resize(shape[::-1], Image.Resampling.BOX)
-            reduced = np.asarray(coverage) > 0
-        mask = reduced
-    flat = np.concatenate([[False], mask.ravel()])
-    starts = np.flatnonzero(flat[1:] != flat[:-1])
-    runs = np.diff(starts, prepend=0)
-    long = runs > 127
-    pairs = np.stack([(runs & 127) | (long << 7), runs >> 7], axis=1).astype(np.uint8)
-    kept = pairs[np.stack([np.ones_like(long), long], axis=1)]
-    height, width = mask.shape
-    return base64.b64encode(bytes((width, height)) + kept.tobytes()).decode("ascii")
+    def _file(self, image: int) -> tuple[Path, tuple[int, int] | None]:
+        """Where an image lies, and the size stated for it if the run turned it."""
+        name = self.names[image]
+        return self._run.image_root / name, self._turned.get(name)

@@ -14,8 +14,9 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
+from PIL import Image
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
@@ -48,6 +50,9 @@ _SPARE_OPERATOR_COLOURS = ("#777777", "#BB5566", "#88AACC", "#997700", "#BBBBBB"
 INK, MUTED, FAINT, GRID = "#1a1a1a", "#5c5c5c", "#f3f3f3", "#d9d9d9"
 CONTOUR = (255, 221, 0)
 _TEXT_TO_PATH = TextToPath()
+
+_PIXEL_FORMATS = {"png": "PNG", "jpg": "JPEG"}
+_PIXEL_OPTIONS: dict[str, dict[str, Any]] = {"png": {"compress_level": 3}, "jpg": {"quality": 85, "subsampling": 0}}
 
 _FONT = ("DejaVu Sans",)
 _RC: Any = {  # its names are checked by matplotlib, whose type for them changes between versions
@@ -155,25 +160,59 @@ def shorten(text: object, limit: int) -> str:
     return line[: limit - 1 - tail].rstrip() + "…" + line[len(line) - tail :].lstrip()
 
 
-def render(figure: Figure, format: str, dpi: int = 200) -> bytes:
-    """The figure as a file of `format` (png, svg, jpg); the same figure gives the same bytes on any day."""
+def render(figure: Figure, formats: Iterable[str] = ("png", "svg"), dpi: int = 200) -> dict[str, bytes]:
+    """The figure as a file of each format (png, jpg, svg); the same figure gives the same bytes on any day.
+
+    Drawn once for all formats of pixels, and laid out once for all formats: that is most of the time it takes.
+    """
+    files: dict[str, bytes] = {}
+    picture: Image.Image | None = None
+    engine = figure.get_layout_engine()
+    try:
+        for format in formats:
+            buffer = io.BytesIO()
+            if format == "svg":
+                figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
+            else:
+                picture = picture or _pixels(figure, dpi)
+                picture.save(buffer, _PIXEL_FORMATS[format], dpi=(dpi, dpi), **_PIXEL_OPTIONS[format])
+            files[format] = buffer.getvalue()
+            if engine is not None:
+                figure.set_layout_engine("none")
+    finally:
+        if engine is not None:
+            figure.set_layout_engine(engine)
+    return files
+
+
+def _pixels(figure: Figure, dpi: int) -> Image.Image:
+    """The figure drawn on white."""
     buffer = io.BytesIO()
-    if format == "svg":
-        options: dict[str, Any] = {"metadata": {"Date": None, "Creator": None}}
-    elif format == "png":
-        options = {"metadata": {"Software": None}}
-    else:
-        options = {"pil_kwargs": {"quality": 85, "subsampling": 0}}
-    figure.savefig(buffer, format=format, dpi=dpi, **options)
-    return buffer.getvalue()
+    figure.savefig(buffer, format="rgba", dpi=dpi)
+    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
+    drawn = Image.frombytes("RGBA", (width, height), buffer.getvalue())
+    if drawn.getchannel("A").getextrema() != (255, 255):
+        drawn = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
+    return drawn.convert("RGB")
 
 
 def write_figure(figure: Figure, stem: Path) -> dict[str, bytes]:
     """Write `stem`.png and `stem`.svg, each whole or not at all. Returns the bytes of each by its format."""
-    files = {format: render(figure, format) for format in ("png", "svg")}
+    files = render(figure)
+    write_files(files, stem)
+    return files
+
+
+def files_of(figure: Figure, photographs: bool) -> dict[str, bytes]:
+    """A figure as the files that lie beside the page and, for photographs, the JPEG that goes into it."""
+    with figure_style():
+        return render(figure, ("png", "svg", "jpg") if photographs else ("png", "svg"))
+
+
+def write_files(files: Mapping[str, bytes], stem: Path) -> None:
+    """Write the bytes of each format as `stem`.FORMAT, whole or not at all."""
     for format, content in files.items():
         write_bytes(stem.with_name(f"{stem.name}.{format}"), content)
-    return files
 
 
 def axis_inches(axis: Axes) -> tuple[float, float]:
@@ -185,6 +224,7 @@ def axis_inches(axis: Axes) -> tuple[float, float]:
     return width * box.width, height * box.height
 
 
+@lru_cache(maxsize=10_000)
 def text_inches(text: str, size: float, weight: str = "normal") -> float:
     """How wide `text` is in inches when set at `size` points."""
     font = FontProperties(family=_FONT, size=size, weight=weight)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Population:
         """How many units there are, dead ones included."""
         return len(self.units)
 
-    @property
+    @cached_property
     def detectors(self) -> pd.DataFrame:
         """The rows of `units` that are detectors."""
         return self.units[self.units["detector"]]
@@ -68,7 +69,7 @@ class Population:
         """Detectors divided by units, in [0, 1]."""
         return self.n_detectors / self.n_units if self.n_units else 0.0
 
-    @property
+    @cached_property
     def detectors_per_concept(self) -> Counter[tuple[str, str]]:
         """How many detectors each (category, label) has."""
         return Counter(zip(self.detectors["category"], self.detectors["label"], strict=True))

@@ -1,10 +1,10 @@
 """Every unit of a run as one compact table for the page's browser of units.
 
-    data = browser_table(run, populations(run), Pictures(run), categories)
+    data = browser_table(run, populations(run), Pictures(run), categories, crew=Crew(0))
     html = htmlsafe_json_dumps(data)      # goes into the page, and unit_browser.js draws from it
 
-Each image that some unit needs is held once, as a small JPEG; a mask is a run-length string. Columns instead of rows,
-numbers rounded as they are shown: 2,800 units on 2,862 images stay below 20 MB.
+Each image that some unit needs is held once, as a small JPEG; a mask is a short text (`reports.mask_text`). Columns instead
+of rows, numbers rounded as they are shown: 2,800 units on 2,862 images stay below 20 MB.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from dissect.run_store import Run
-from reports.pictures import Pictures, encode_mask
+from dissect.run_store import Run, StrongestMasks
+from reports.crew import Crew
+from reports.mask_text import encode_masks
+from reports.pictures import Pictures
 from reports.style import one_line
 from reports.summary import Population, layer_title, network_title
 
@@ -54,15 +56,17 @@ def browser_table(
     pictures: Pictures,
     categories: Sequence[str],
     *,
+    crew: Crew,
     done: Callable[[int, int], None] = lambda n, total: None,
     budget: int = PAGE_BYTES,
 ) -> dict[str, Any]:
     """The table as plain lists and numbers, ready for JSON.
 
-    done: called with the number of thumbnails made so far, and of all. budget: bytes, as for `choose_size`.
+    crew: makes the thumbnails. done: called with the number made so far, and of all. budget: bytes, as for `choose_size`.
     """
     strongest = {name: pictures.strongest(name) for name in dict.fromkeys(p.network for p in pops)}
     n_images, side = choose_size([s.image for s in strongest.values()], budget)
+    masks = {name: _masks(source, n_images) for name, source in strongest.items()}
     position: dict[int, int] = {}  # image position in the run -> in the page
     concepts: dict[tuple[str, str], int] = {}
     titles = {str(n["name"]): network_title(n) for n in run.networks}
@@ -98,11 +102,19 @@ def browser_table(
             data["dead"].append(int(unit["dead"]))
             data["images"].append([position.setdefault(int(source.image[row, r]), len(position)) for r in ranks])
             data["peaks"].append([_short(source.peak[row, r]) for r in ranks])
-            data["masks"].append([encode_mask(source.mask(row, r)) for r in ranks])
+            data["masks"].append(masks[p.network][row, ranks].tolist())
     data["concepts"] = [[categories.index(c) if c in categories else -1, one_line(label)] for c, label in concepts]
     data["names"] = [one_line(pictures.names[i]) for i in position]
-    data["thumbnails"] = pictures.thumbnails(position, side, done)
+    data["thumbnails"] = pictures.thumbnails(position, side, crew, done)
     return data
+
+
+def _masks(source: StrongestMasks, n_images: int) -> np.ndarray:
+    """(U, n_images) texts, of every unit's masks on its strongest images."""
+    texts = np.full((len(source.image), n_images), "", object)
+    unit_rows, ranks = np.nonzero(source.image[:, :n_images] >= 0)
+    texts[unit_rows, ranks] = encode_masks(source, unit_rows, ranks)
+    return texts
 
 
 def _short(value: float) -> float | None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.common.terminal import Style, print_rows, progress_bars
+from data_prep.common.terminal import Style, print_rows, printable, progress_bars
 from data_prep.findings import CheckReport
 
 FINDING_COLUMNS = ("kind", "file", "place", "sentence")
@@ -21,8 +21,13 @@ def show_report(report: CheckReport, style: Style) -> int:
     if style == "table":
         for kind in ("fault", "warning"):
             lines = [f"{kind}: {finding}" for each, finding in report.findings() if each == kind]
-            print(*lines, *(line for line in left_out if line.startswith(kind)), sep="\n", end="\n" * bool(lines))
-        print(report.root)
+            print(
+                *map(printable, lines),
+                *(line for line in left_out if line.startswith(kind)),
+                sep="\n",
+                end="\n" * bool(lines),
+            )
+        print(printable(report.root))
         counts = report.counts()
         for name, count in counts.items():
             print(f"  {name:{max(map(len, counts))}}  {count:>9,}")

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import inspect
 import io
+import logging
 import os
 import re
 import sys
@@ -31,6 +32,7 @@ from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hint
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import at_home
+from data_prep.common.terminal import printable
 
 Command = Callable[..., int]
 
@@ -55,9 +57,13 @@ class Tool:
         return inner.chosen(args[1:]) if isinstance(inner, Tool) else (self, list(args))
 
     def with_flags(self, sentence: str, args: Sequence[str]) -> str:
-        """The sentence with the options of the command that `args` begin with in place of parameters in backticks."""
-        command = self.commands.get(args[0]) if args else None
-        known = dict(self.flags) if command is None or isinstance(command, Tool) else {**options(command), **self.flags}
+        """The sentence with options in place of parameters in backticks: those of the command that `args` begin with, else of
+        the tool's other commands, which a sentence may advise."""
+        first = [command for name, command in self.commands.items() if args and name == args[0]]
+        known: dict[str, str] = {}
+        for command in (*self.commands.values(), *first):
+            known |= {} if isinstance(command, Tool) else options(command)
+        known |= self.flags
         return re.sub(r"`(\w+)`", lambda name: known.get(name[1], name[0]), sentence)
 
 
@@ -65,6 +71,8 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit. Status: that of the command, 2 for something the user can fix, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
     _open_closed_streams()
+    if logging.lastResort:  # warnings name files too
+        logging.lastResort.setFormatter(_Printable())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
             stream.reconfigure(errors="backslashreplace")
@@ -93,6 +101,11 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print(tool.interrupted, file=sys.stderr)
         sys.exit(130)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 def _open_closed_streams() -> None:
@@ -202,7 +215,7 @@ def _help_of(command: Command | Tool) -> Command:
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(sentence.split()))}", file=sys.stderr)
     return 2
 
 
@@ -210,6 +223,5 @@ def _explain(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = error.filename or "the output folder"
         return f"The disk of {where} is full: free some space and give the same command again to resume."
-    return (
-        f"{error.filename or 'A file'} cannot be used ({error.strerror}): correct that, or choose another with --out."
-    )
+    where = error.filename2 or error.filename or "A file"  # the second is what a new file was to replace
+    return f"{where} cannot be used ({error.strerror}): correct that, or choose another with --out."

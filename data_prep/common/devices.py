@@ -1,14 +1,19 @@
-"""The device that a command computes on.
+"""The device that a command computes on, and how many CPUs it may use.
 
 device = usable_device("auto")            # "cuda" or "cpu"
+n = usable_cpus()
 
 Imports torch when it is called, not before, so that `--help` need not wait for it.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from data_prep.common.errors import UserError
 
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 ALLOWED = "cpu, cuda, cuda:N, mps or auto"
 
 
@@ -31,3 +36,26 @@ def usable_device(wanted: str) -> str:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError(f"The device is {wanted!r}, but PyTorch sees none here: use cpu, or auto.")
     return wanted
+
+
+def usable_cpus() -> int:
+    """The CPUs that this process may use: its affinity, and the quota of its control group where there is one."""
+    try:
+        n = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        n = os.cpu_count() or 1
+    return max(1, min(n, *_quotas()))
+
+
+def _quotas() -> list[int]:
+    """Whole CPUs that control groups (version 2 and 1) leave to this process; at least one large number."""
+    found = [2**16]
+    for of_quota, of_period in (("cpu.max", None), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            words = (CONTROL_GROUPS / of_quota).read_text().split()
+            period = words[1] if of_period is None else (CONTROL_GROUPS / of_period).read_text()
+            if words[0] not in ("max", "-1"):
+                found.append(max(1, int(words[0]) // int(period)))
+        except (OSError, ValueError, IndexError, ZeroDivisionError):
+            continue
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 
 
@@ -61,3 +62,27 @@ def check_range(what: str, value: float, least: float, most: float) -> None:
     """
     if not (math.isfinite(value) and least <= value <= most):
         raise UserError(f"{what} is {value}; it must lie in {least}..{most}.")
+
+
+def reason(error: BaseException) -> str:
+    """The kind of the error and the first line of its words, without a terminal's colours.
+
+    >>> reason(ValueError("too wide\\nby far"))
+    'ValueError: too wide'
+    """
+    try:
+        words = str(error)
+    except Exception:  # somebody else's error may fail at telling what it is
+        words = ""
+    plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", words)
+    return f"{type(error).__name__}: {(plain.strip().splitlines() or ['no reason given'])[0][:300]}"
+
+
+def short(value: object) -> str:
+    """A value as a sentence shows it: on one line, its end cut off where it is long.
+
+    >>> short("x" * 100)[-8:], short([1, 2])
+    ('xxxxx...', '[1, 2]')
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

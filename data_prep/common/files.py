@@ -4,6 +4,8 @@
         file.write(content)
     write_bytes(path, content)
     write_json(path, {"n": 1})
+    read_regular(path, limit=2**20)           # bytes, of a regular file only
+    escape_cell("=1+1")                       # "'=1+1": what a spreadsheet would run as a formula
 
 A process that is killed while it writes leaves the old file, or none, and at worst a temporary one that begins with a dot.
 """
@@ -13,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +56,55 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """`value` as JSON, letters as they are; a number that is not finite is refused."""
     write_bytes(path, f"{json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode())
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """The file, open for reading. Raises `OSError` where it is none, or no regular one: a pipe or a device may never end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(f"it is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: Path, limit: int | None = None) -> bytes:
+    """What a regular file holds. Raises `OSError` where it is none, or holds more than `limit` bytes."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise OSError(f"it has {size:,} bytes, more than the {limit:,} that it can need")
+        return file.read()
+
+
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def escape_cell(text: str) -> str:
+    """The text as a cell of a CSV file: with an apostrophe before it where a spreadsheet would take it for a formula.
+
+    Numbers are no texts and stay as they are. `unescape_cell` gives back every text.
+
+    >>> escape_cell("=1+1"), escape_cell("dog"), unescape_cell(escape_cell("'=1+1"))
+    ("'=1+1", 'dog', "'=1+1")
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescape_cell(cell: str) -> str:
+    """The text that `escape_cell` made the cell of.
+
+    >>> unescape_cell("'=1+1"), unescape_cell("'tis")
+    ('=1+1', "'tis")
+    """
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
+
+
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""Excel takes the wide signs of East Asian keyboards for formulas too. The apostrophes keep the escaping reversible."""
 
 
 def file_hash(path: Path) -> str:

@@ -12,9 +12,12 @@ import csv
 import io
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
+
+from data_prep.common.files import escape_cell
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) as work proceeds."""
@@ -24,6 +27,20 @@ Cell = str | int | float | bool | None
 
 Style = Literal["table", "csv", "json"]
 """How a listing command prints its rows."""
+
+
+def printable(text: object) -> str:
+    r"""The text with what would steer a terminal, such as escape codes in the name of a file, written as in Python.
+
+    >>> printable("a" + chr(27) + "[31mb.jpg"), printable("naïve 犬.jpg")
+    ('a\\x1b[31mb.jpg', 'naïve 犬.jpg')
+    """
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in str(text))
+
+
+def _steers(character: str) -> bool:
+    """Whether it is one of Unicode's control characters, those that format (such as right to left), or that break lines."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -61,7 +78,8 @@ def progress_bars() -> Iterator[Progress]:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
-    """Columns as wide as their widest cell, whatever the terminal's width: a name must stay whole to be copied.
+    """Columns as wide as their widest cell, whatever the terminal's width: a name must stay whole to be copied. Cells are
+    `printable`.
 
     numbers: the columns that are flush right.
 
@@ -70,6 +88,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: S
     conv1     64
     conv2    512
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         cells = [f"{cell:{'>' if n in numbers else '<'}{widths[n]}}" for n, cell in enumerate(row)]
@@ -81,6 +100,8 @@ def print_rows(
 ) -> None:
     """The rows of a listing as a table for people, as CSV for a spreadsheet, or as JSON, one object for each row.
 
+    In CSV a text that a spreadsheet would take for a formula is escaped (`data_prep.common.files.escape_cell`).
+
     >>> print_rows(("layer", "units"), [("conv1", "64"), ("a, b", "2")], style="csv")
     layer,units
     conv1,64
@@ -90,7 +111,11 @@ def print_rows(
         print_table(header, [["" if cell is None else str(cell) for cell in row] for row in rows], numbers)
     elif style == "csv":
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([header, *rows])
+        cells = [[escape_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        if sys.stdout.isatty():
+            cells = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in cells]
+        csv.writer(text, lineterminator="\n").writerows([header, *cells])
         sys.stdout.write(text.getvalue())
     else:
-        print(json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=1, ensure_ascii=False))
+        lines = json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=1, ensure_ascii=False)
+        print("".join(json.dumps(c)[1:-1] if c != "\n" and _steers(c) else c for c in lines))

@@ -62,7 +62,7 @@ class _Labels:
 
 
 def ensure(cache: Path | None = None, progress: Progress = silent) -> Path:
-    """The root of the full set (400 images), drawn into `cache` (see `drawn_sets.cache_folder`) if it is not there yet.
+    """The root of the full set (400 images), drawn into `cache` (see `data_prep.common.caches`) if it is not there yet.
 
     `progress("drawing", done, total)` is called after each image. Two processes may call this at once: each draws into a
     folder of its own, the first to finish is kept.

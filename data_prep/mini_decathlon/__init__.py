@@ -62,7 +62,7 @@ DOMAINS = {
 
 
 def ensure(cache: Path | None = None, progress: Progress = silent) -> Path:
-    """The root of the set, drawn into `cache` (default: `drawn_sets.cache_folder()`) if it is not there yet.
+    """The root of the set, drawn into `cache` (default: `cache_folder()`) if it is not there yet.
 
     Two processes may call this at once: each draws into a folder of its own, the first to finish is kept.
     """

@@ -74,7 +74,7 @@ def run(
     label_set = _open_labels(data, settings)
 
     import dissect
-    from data_prep.common.terminal import progress_bars
+    from data_prep.common.terminal import printable, progress_bars
     from dissect.families import is_network
 
     # No module has a colon in its name, so a network is told from a layer, on whichever side of --layers it stands.
@@ -98,7 +98,7 @@ def run(
     skipped = finished.info["data"]["skipped"]
     if skipped:
         print(
-            f"note: {len(skipped)} of {len(label_set.images)} images were left out; the first: {skipped[0]['reason']}"
+            f"note: {len(skipped)} of {len(label_set.images)} images were left out; the first: {printable(skipped[0]['reason'])}"
         )
     return report(folder)
 

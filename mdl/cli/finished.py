@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from data_prep.common.errors import UserError
+from data_prep.common.locks import locked
 from mdl.cli.options import EMBEDDED, File, Folder, decoded, open_data, session
 
 EXAMPLES = {
@@ -58,7 +59,9 @@ def evaluate(
         counted = evaluate_finished(finished, images, cache=decoded(cache), group=group)
         if group.is_first:
             if split == "test":
-                write_predictions(folder, images.image_ids.tolist(), counted.predicted.tolist())
+                ids, classes = images.image_ids.tolist(), counted.predicted.tolist()
+                with locked(folder, "an evaluation"):
+                    write_predictions(folder, ids, classes, n_classes=result.n_classes)
             what = f"{result.system} on {result.domain}, {split}"
             if not counted.n_test:
                 print(f"{what}: the labels are withheld; the classes given are in {folder / 'predictions.csv'}")

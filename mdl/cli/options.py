@@ -105,9 +105,9 @@ def open_data(data: Path | None) -> tuple[DomainSets, str]:
 
 def decoded(cache: Path | None) -> Path:
     """The folder of decoded images: the one that was given, or `decoded` in the user's cache."""
-    from data_prep.drawn_sets import cache_folder
+    from data_prep.common.caches import DECODED, cache_folder
 
-    return cache or cache_folder() / "decoded"
+    return cache or cache_folder() / DECODED
 
 
 def method_options(texts: Sequence[str]) -> dict[str, object]:

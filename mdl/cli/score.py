@@ -180,7 +180,7 @@ def _write_submission(path: Path, folders: Sequence[Path], results: Sequence[Res
         if is_done(file.parent):
             result = read_result(file.parent)
             if (result.system, result.domain) in wanted:
-                predictions[result.domain] = read_predictions(file.parent)
+                predictions[result.domain] = read_predictions(file.parent, result.n_classes)
     if missing := sorted({domain for _, domain in wanted} - predictions.keys()):
         raise UserError(f"There are no predictions of {', '.join(missing)}: run `mdl eval` on their folders first.")
     write_submission(path, predictions)

@@ -105,7 +105,7 @@ class SeparableConv2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.depthwise = _conv2d(in_channels, in_channels, 3, stride, groups=in_channels)
+        self.depthwise = _conv2d(in_channels, in_channels, 3, stride=stride, groups=in_channels)
         self.pointwise = _conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class PlainConv2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = _conv2d(in_channels, out_channels, 3, stride)
+        self.conv = _conv2d(in_channels, out_channels, 3, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -338,7 +338,7 @@ def _stage(conv: Conv, in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(*blocks)
 
 
-def _conv2d(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def _conv2d(in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     return _without_init(
         nn.Conv2d, in_channels, out_channels, kernel_size,
         stride=stride, padding=kernel_size // 2, groups=groups, bias=False,

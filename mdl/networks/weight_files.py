@@ -6,8 +6,8 @@
     load_domain(net, "dtd.safetensors")            # "dtd"
 
 A domain file holds the domain's own tensors only, and a hash of what the domain reads of the shared ones: with another
-body it is refused. Files are safetensors with JSON in their metadata, written whole or not at all, and carry a hash of
-their own tensors, so that a damaged one is refused too.
+body it is refused. Files are safetensors with JSON in their metadata, written whole or not at all, and carry hashes of their
+tensors and of that JSON, so that a damaged one is refused too. (Some older files have no hash of the JSON; they are read.)
 """
 
 from __future__ import annotations
@@ -146,20 +146,23 @@ def load_domain(net: MultiDomainNetwork, path: str | Path) -> str:
     return name
 
 
-def read_meta(path: str | Path) -> dict[str, Any]:
-    """What a body or domain file says of itself; `["kind"]` tells which it is, `["meta"]` is what its writer gave."""
-    return _read(path, None)[0]
+def read_meta(path: str | Path, kind: str | None = None) -> dict[str, Any]:
+    """What a body or domain file says of itself; `["kind"]` tells which it is, `["meta"]` is what its writer gave.
+
+    kind: "body" or "domain", where another one is to be refused.
+    """
+    return _read(path, kind)[0]
 
 
 def body_hash(body: ResNet26) -> str:
     """A hash of the body's tensors without its head: what domains can share of it."""
-    return _hash(_without_head(body.state_dict()).items())
+    return content_hash(_without_head(body.state_dict()).items())
 
 
 def shared_hash(net: MultiDomainNetwork) -> str:
     """A hash of everything that the domains of `net` read and do not own: the body, for soft sharing its sources too."""
     shared = list(net.method.shared(net.body))
-    hashes = [_hash(_without_head(module.state_dict()).items()) for module in shared]
+    hashes = [content_hash(_without_head(module.state_dict()).items()) for module in shared]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
@@ -167,11 +170,18 @@ def _without_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
 
 
-def _hash(tensors: Iterable[tuple[str, Tensor]]) -> str:
+def content_hash(tensors: Iterable[tuple[str, Tensor]], *texts: str) -> str:
+    """sha256 of tensors, by name, type, shape and bits, and of texts beside them.
+
+    >>> content_hash([("a", torch.zeros(2))]) == content_hash([("a", torch.zeros(2, 1))])
+    False
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    for text in texts:
+        digest.update(f"{len(text)} {text}\n".encode())
     return digest.hexdigest()
 
 
@@ -182,9 +192,10 @@ def _described(method: str, options: Mapping[str, object]) -> str:
 
 def _write(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, object]) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"format": FORMAT_VERSION, **header, "tensor_hash": _hash(tensors.items())}
+    header = {"format": FORMAT_VERSION, **header, "tensor_hash": content_hash(tensors.items())}
     try:
-        content = save(tensors, {_KEY: json.dumps(header)})
+        # One key in the metadata, as safetensors writes several in any order: the same file twice is the same bytes.
+        content = save(tensors, {_KEY: json.dumps({**header, "header_hash": content_hash((), json.dumps(header))})})
     except (TypeError, ValueError) as error:
         raise UserError(
             f"The metadata of {path} is no JSON ({error}): give numbers, strings, lists and dicts."
@@ -194,23 +205,30 @@ def _write(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str,
 
 
 def _read(path: str | Path, kind: str | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not Path(path).is_file():
+        raise CheckpointError(f"There is no file {path}: check the path.")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no file {path}: check the path.") from error
-    except (SafetensorError, OSError) as error:
+        found_hash = content_hash(tensors.items())
+    except (SafetensorError, OSError, KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is no whole safetensors file ({error}): copy or save it again.") from error
+    text = metadata.get(_KEY)
+    if text is None:
+        raise CheckpointError(f"{path} was not written by mdl: give a file of save_body or save_domain.")
+    damaged = f"{path} is damaged: its {{}} are not those that were written; copy or save it again."
     try:
-        header = json.loads(metadata[_KEY])
-        found = (header["format"], header["kind"])
-    except (KeyError, ValueError, TypeError) as error:
+        header = json.loads(text)
+        version, kept, header_hash = header["format"], header["kind"], header.pop("header_hash", None)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} was not written by mdl: give a file of save_body or save_domain.") from error
-    if found[0] != FORMAT_VERSION:
-        raise CheckpointError(f"{path} has format {found[0]!r}; this version reads {FORMAT_VERSION}: save it again.")
-    if kind not in (None, found[1]):
-        raise CheckpointError(f"{path} holds a {found[1]}, not a {kind}: give the {kind}'s file.")
-    if header.get("tensor_hash") != _hash(tensors.items()):
-        raise CheckpointError(f"{path} is damaged: its tensors are not those that were written; copy or save it again.")
+    if header_hash not in (None, content_hash((), json.dumps(header))):
+        raise CheckpointError(damaged.format("metadata"))
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format {version!r}; this version reads {FORMAT_VERSION}: save it again.")
+    if kind not in (None, kept):
+        raise CheckpointError(f"{path} holds a {kept}, not a {kind}: give the {kind}'s file.")
+    if header.get("tensor_hash") != found_hash:
+        raise CheckpointError(damaged.format("tensors"))
     return header, tensors

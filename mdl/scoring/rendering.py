@@ -28,6 +28,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data_prep.common.files import escape_cell
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -123,13 +125,13 @@ def _blocks(table: Table, width: int | None) -> list[list[int]]:
 
 
 def to_csv(table: Table) -> str:
-    """Header and rows; numbers in full, missing cells empty."""
+    """Header and rows; numbers in full, missing cells empty, texts that a spreadsheet would take for formulas escaped."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(column.title for column in table.columns)
     for row in table.rows:
         writer.writerow(
-            "" if cell is None else _harmless(cell) if isinstance(cell, str) else repr(cell) for cell in row
+            "" if cell is None else escape_cell(cell) if isinstance(cell, str) else repr(cell) for cell in row
         )
     return out.getvalue()
 
@@ -211,14 +213,6 @@ def _one_line(text: str) -> str:
     'a [31mb'
     """
     return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _harmless(text: str) -> str:
-    """
-    >>> _harmless("=1+1"), _harmless("dan")
-    ("'=1+1", 'dan')
-    """
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _pipes(cells: list[str]) -> str:

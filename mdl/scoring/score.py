@@ -193,7 +193,8 @@ def wilson(n_correct: int, n_test: int, level: float = 0.95) -> tuple[float, flo
     middle = share + z * z / (2 * n_test)
     half = z * math.sqrt(share * (1 - share) / n_test + (z / (2 * n_test)) ** 2)
     scale = 1 + z * z / n_test
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    # Rounding must not put the share itself outside, as it would at 0 and 1.
+    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
 def _check_counts(name: str, n_correct: int, n_test: int) -> None:

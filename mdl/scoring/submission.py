@@ -165,7 +165,7 @@ def _read_zip(path: Path, names: Mapping[str, str]) -> dict[str, bytes]:
             return {
                 domain: data for domain, name in names.items() if (data := _member(archive, name, path)) is not None
             }
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise SubmissionError(f"{path} cannot be read as a zip of test labels ({error}): fetch it again.") from error
 
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 
 from data_prep.common.errors import UserError
-from data_prep.common.files import write_bytes
+from data_prep.common.files import file_hash, write_bytes
 from mdl.networks.weight_files import load_body, read_meta
 from mdl.results import Result, read_result
 from mdl.shipped.card import card
-from mdl.shipped.reader import BASE_NAME, CARD_FILE, FACTS_FILE, FORMAT_VERSION, Shipped, domain_network, file_hash
+from mdl.shipped.reader import BASE_NAME, CARD_FILE, FACTS_FILE, FORMAT_VERSION, Shipped, domain_network
 from mdl.training.one_domain import BODY_FILE, DOMAIN_FILE
 
 MAX_BYTES = 32_000_000
@@ -80,7 +80,7 @@ def _facts(name: str, weights: Path, base: Path) -> Shipped:
     if any(sign in json.dumps(header) for sign in ("/", "\\")):
         raise UserError(f"The metadata of {weights} holds a path of this machine: save the file without it.")
     return Shipped(
-        name=name, file=f"{name}.safetensors", sha256=file_hash(weights.read_bytes()), domain=result.domain,
+        name=name, file=f"{name}.safetensors", sha256=file_hash(weights), domain=result.domain,
         method=result.method, data=result.data, width=result.width, n_classes=result.n_classes,
         n_parameters=sum(parameter.numel() for parameter in network.parameters()), split=result.split,
         n_test=result.n_test, n_correct=result.n_correct, trained_on=result.trained_on,

@@ -12,13 +12,13 @@ base network stands alone; the file of any other one holds what its domain owns 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.common.errors import UserError, choose
+from data_prep.common.files import file_hash
 
 if TYPE_CHECKING:
     from mdl.networks.resnet26 import ResNet26
@@ -122,18 +122,10 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> tuple[ResNet26, Shipped]:
     return body if name == BASE_NAME else domain_network(body, facts.method, folder / facts.file), facts
 
 
-def file_hash(content: bytes) -> str:
-    """
-    >>> file_hash(b"")[:12]
-    'e3b0c44298fc'
-    """
-    return hashlib.sha256(content).hexdigest()
-
-
 def check_file(path: Path, sha256: str) -> None:
     """Raises `ShippedError` unless the file is there and has this hash."""
     try:
-        found = file_hash(path.read_bytes())
+        found = file_hash(path)
     except OSError as error:
         raise ShippedError(f"The weights {path} cannot be read ({error.strerror}): {_REMEDY}.") from error
     if found != sha256:

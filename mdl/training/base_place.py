@@ -27,8 +27,10 @@ def remember_base(folder: Path, base: str | Path) -> None:
 def remembered_base(folder: Path) -> Path | None:
     """The base network's file; None where nothing was remembered, or it lies there no longer."""
     try:
+        if not (folder / PLACE_FILE).is_file():  # a device never ends
+            return None
         said = json.loads((folder / PLACE_FILE).read_text(encoding="utf-8"))
         places = [folder / said["beside"], Path(said["file"])]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return next((place for place in places if place.is_file()), None)

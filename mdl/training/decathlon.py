@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from data_prep.common.errors import UserError, choose
+from data_prep.common.locks import locked
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.sharing import method_class, sharing_method
@@ -147,8 +148,10 @@ def _base_cell(setting: Setting, folder: Path, body: Path, net: MultiDomainNetwo
         notes=(*trained.notes, "The base network, trained once for all rows; its cost is counted in each of them."),
     )
     if setting.group.is_first and not (is_done(folder) and asdict(read_result(folder)) == asdict(result)):
-        predictions = read_predictions(body.parent)
-        write_predictions(folder, list(predictions), list(predictions.values()))
-        write_result(folder, result)
+        n_classes = result.n_classes
+        predictions = read_predictions(body.parent, n_classes)
+        with locked(folder, "a row's base cell"):
+            write_predictions(folder, list(predictions), list(predictions.values()), n_classes=n_classes)
+            write_result(folder, result)
     setting.group.wait()
     return result

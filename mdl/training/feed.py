@@ -15,9 +15,6 @@ al. 2018, off by default.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,17 +28,16 @@ from PIL import Image
 from torch import Tensor
 
 from data_prep.common.errors import UserError
+from data_prep.common.pictures import in_threads
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import ClassifiedImages
 from mdl.published import MINI_PREFIX
+from mdl.training.decoded import decoded_file, read_decoded, write_decoded
 
 CENTRE_CROPPED = ("gtsrb", "omniglot", "svhn")
 """Domains whose images are used whole in training too: a crop or a flip may change the class."""
 TALL = ("daimlerpedcls",)
 """Domains whose images are twice as high as wide and are not cropped at all: 144 x 72 for resize 72."""
-
-DECODED_VERSION = 1
-"""Raised whenever decoding changes; it is part of the name of a cached file."""
 
 PORTION = 256
 """Images that are decoded between two reports of progress."""
@@ -145,8 +141,9 @@ def decode(
 ) -> DecodedImages:
     """`decode(split, rules, cache)`: every image decoded and resized, or mapped from the file that did it before.
 
-    cache: folder of decoded files, named by the split's fingerprint and the resize; None to keep them in memory only.
-    Raises `UserError` for an empty split and `BadImageError` for an image that cannot be read.
+    cache: folder of decoded files (`mdl.training.decoded`), named by the split's fingerprint and the resize; None to keep them in
+    memory only. Raises `UserError` for an empty split or a folder that takes no files, `BadImageError` for an image that cannot
+    be read.
     """
     if not len(images):
         raise UserError(
@@ -158,7 +155,14 @@ def decode(
         parts = list(_resized_images(images, rules, progress))
         pixels, sizes = np.concatenate([part.ravel() for part in parts]), np.array([part.shape[:2] for part in parts])
     else:
-        pixels, sizes = _cached(images, fingerprint, rules, cache=Path(cache), progress=progress)
+        path = decoded_file(Path(cache), f"{images.domain}-{images.split}", f"{fingerprint} {rules.resize}")
+        found = read_decoded(path, len(images))
+        if found is None:
+            write_decoded(path, _resized_images(images, rules, progress))
+            found = read_decoded(path, len(images))
+        if found is None:
+            raise UserError(f"{path} does not hold what was just written: give another folder as `cache`.")
+        pixels, sizes = found
     lengths = 3 * sizes.astype(np.int64).prod(1)
     return DecodedImages(
         domain=images.domain,
@@ -282,49 +286,9 @@ def _ahead(work: Callable[[Item], Result], items: Sequence[Item], depth: int = 2
             yield done
 
 
-def _cached(
-    images: ClassifiedImages, fingerprint: str, rules: InputRules, *, cache: Path, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and sizes from the cache, decoded first where they are not there whole.
-
-    The file of sizes is written last: pixels without it, or of another length than it says, are decoded again.
-    """
-    what = f"{DECODED_VERSION} {fingerprint} {rules.resize}"
-    name = f"{images.domain}-{images.split}-{hashlib.sha256(what.encode()).hexdigest()[:20]}"
-    pixel_file, size_file = (cache / f"{name}.{ending}" for ending in ("pixels", "npy"))
-    if not (size_file.is_file() and pixel_file.is_file() and _agree(pixel_file, size_file)):
-        cache.mkdir(parents=True, exist_ok=True)
-        token = f".{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
-        drafts = [cache / f"{name}{token}", cache / f"{name}.npy{token}"]
-        try:
-            sizes = []
-            with drafts[0].open("wb") as file:
-                for image in _resized_images(images, rules, progress):
-                    sizes.append(image.shape[:2])
-                    file.write(image.tobytes())
-            with drafts[1].open("wb") as file:
-                np.save(file, np.array(sizes, np.int32), allow_pickle=False)
-            drafts[0].replace(pixel_file)
-            drafts[1].replace(size_file)
-        finally:
-            for draft in drafts:
-                draft.unlink(missing_ok=True)
-    # A slice of a plain array costs a tenth of one of a memmap.
-    return np.memmap(pixel_file, np.uint8, "r").view(np.ndarray), np.load(size_file, allow_pickle=False)
-
-
-def _agree(pixel_file: Path, size_file: Path) -> bool:
-    try:
-        sizes = np.load(size_file, allow_pickle=False)
-    except (OSError, ValueError):
-        return False
-    return pixel_file.stat().st_size == 3 * int(sizes.astype(np.int64).prod(1).sum())
-
-
 def _resized_images(images: ClassifiedImages, rules: InputRules, progress: Progress) -> Iterator[np.ndarray]:
-    """Every image in order, decoded by a few threads, in portions so that a fast disk does not fill the memory."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        for start in range(0, len(images), PORTION):
-            portion = range(start, min(start + PORTION, len(images)))
-            yield from threads.map(lambda i: resized(images.read(i), rules.resize), portion)
-            progress("decoding", portion.stop, len(images))
+    """Every image in order, decoded by a few threads."""
+    decoded = in_threads(lambda number: resized(images.read(number), rules.resize), range(len(images)))
+    for n_done, image in enumerate(decoded, 1):
+        yield image
+        progress("decoding", n_done, len(images))

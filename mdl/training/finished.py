@@ -25,7 +25,7 @@ from data_prep.formats import ClassifiedImages
 from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
 from mdl.networks.sharing import METHODS, method_class
 from mdl.networks.weight_files import load_body, load_domain, read_meta
-from mdl.results import Result, read_result
+from mdl.results import RESULT_FILE, Result, ResultError, read_result
 from mdl.training.base_place import remembered_base
 from mdl.training.decathlon import base_system, domain_files, source_system
 from mdl.training.feed import Normalisation, decode
@@ -56,14 +56,17 @@ def open_finished(
 
     base: file of the base network. sources: for soft sharing, the domain files that it mixes. method: for one of your
     own, `path/to/file.py:Class` again, as no code is run on the word of a file.
-    Raises `UserError` where a file is missing, damaged or of another body.
+    Raises `UserError` where a file is missing, damaged, of another body, or not of this result.
     """
     folder = Path(folder)
     result = read_result(folder)
-    if (folder / DOMAIN_FILE).exists():
-        weights = folder / DOMAIN_FILE
+    weights = _weights(folder, result, base, method)
+    header = read_meta(weights, "body" if _is_base(result) else "domain")
+    plan, normalisation = _trained(weights, header, result)
+    if _is_base(result):
+        network = load_body(weights, method_class(method) if method else None)
+    else:
         root = folder.resolve().parents[1]
-        header = read_meta(weights)
         method = _method(folder, result, method, header.get("given_as", ""))
         options = {key: value for key, value in header["options"].items() if key != "sources"}
         if method_class(method).made_from and not sources:
@@ -80,14 +83,6 @@ def open_finished(
             base or remembered_base(folder) or _base_beside(root, result, method), method, options, sources
         )
         network = net.export(load_domain(net, weights))
-    else:  # a base network, or its cell in a row
-        weights = Path(base) if base else folder / BODY_FILE
-        if not weights.exists():
-            weights = _base_beside(folder.resolve().parents[1], result, _method(folder, result, method, ""))
-        network, header = load_body(weights, method_class(method) if method else None), read_meta(weights)
-    meta = header["meta"]
-    plan = Plan.of(meta["recipe"])
-    normalisation = Normalisation.of(**meta["normalisation"])
     return Finished(folder=folder, result=result, network=network, plan=plan, normalisation=normalisation)
 
 
@@ -148,6 +143,47 @@ def _facts(finished: Finished) -> dict[str, Any]:
         "std": list(finished.normalisation.std),
         "resize": f"{shape} pixels{crop}, bilinear",
     }
+
+
+def _is_base(result: Result) -> bool:
+    """Whether the network is a base network, from its own folder or from the base domain's cell in a row."""
+    return result.method == "pretrain" or result.recipe.get("phase") == "pretrain"
+
+
+def _weights(folder: Path, result: Result, base: str | Path | None, method: str | None) -> Path:
+    """The file that the result's network lies in: a domain's own, or that of a base network."""
+    own = folder / (BODY_FILE if _is_base(result) else DOMAIN_FILE)
+    if _is_base(result) and base is not None:
+        return Path(base)
+    if _is_base(result) and result.method != "pretrain" and not own.exists():  # the base domain's cell in a row
+        return _base_beside(folder.resolve().parents[1], result, _method(folder, result, method, ""))
+    if not own.is_file():
+        raise ResultError(
+            f"{folder} has no {own.name}, which holds the network of {result.system} on {result.domain}: run the command that "
+            f"made it again, which writes it from the checkpoints there, or copy the file back."
+        )
+    return own
+
+
+def _trained(weights: Path, header: dict[str, Any], result: Result) -> tuple[Plan, Normalisation]:
+    """(plan, normalisation) of a file of weights. Raises `ResultError` where it is not the one of the result."""
+    try:
+        meta = header["meta"]
+        plan, normalisation = Plan.of(meta["recipe"]), Normalisation.of(**meta["normalisation"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultError(f"{weights} does not say how it was trained ({error}): train it with `mdl train`.") from error
+    for what in ("domain", "backbone", "width", "n_classes"):
+        told = meta.get(what) if what == "domain" else header.get(what)
+        if told != getattr(result, what):
+            raise ResultError(
+                f"{weights} holds a network with {what} {told!r}, the result beside it one with {getattr(result, what)!r}: "
+                f"give the file that was trained with this result."
+            )
+    if meta["recipe"] != result.recipe:
+        raise ResultError(
+            f"{weights} and {RESULT_FILE} are of different trainings: give the file of this result's own."
+        )
+    return plan, normalisation
 
 
 def _method(folder: Path, result: Result, method: str | None, given_as: str) -> str:

@@ -210,10 +210,12 @@ class Training:
 
     def _broken(self, what: str, epoch: int) -> TrainingError:
         last = self.state.path("last")
-        good = f"the last good checkpoint is {last} (epoch {epoch})" if last.exists() else "there is no checkpoint yet"
+        good, first = "there is no checkpoint yet", ""
+        if last.exists():
+            good, first = f"the last good checkpoint is {last} (epoch {epoch})", f"delete {self.state.folder} and "
         return TrainingError(
-            f"{what} (learning rate {self.plan.learning_rate(epoch):g}); {good}: train again with a lower one, "
-            f"`overrides` lr=..., and `overwrite`."
+            f"{what} (learning rate {self.plan.learning_rate(epoch):g}); {good}: {first}train again with a "
+            f"lower one, `overrides` lr=..."
         )
 
 

@@ -6,7 +6,8 @@
 
 A folder holds `body.safetensors` or `domain.safetensors`, the checkpoints `last` and `best`, the curves, and what
 `mdl.results` defines; `DONE` last. The same call on a folder that is not finished resumes it, on a finished one it
-returns the result, and with other settings it is refused.
+returns the result, and with other settings it is refused. One process, or one group of them, works in a folder at a time. Where
+the weights of a finished folder are lost, they are written again from the checkpoints.
 
 Protocol: training on `train`, or on `train+val` if the recipe says so; `choose = "best"` keeps the epoch that is best
 on val, which without a val split is the last; the result is counted on `test`, once, in float32. Where the labels of
@@ -16,7 +17,8 @@ test are withheld, the classes given to its images are written for a submission 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +28,7 @@ import torch
 from torch import nn
 
 from data_prep.common.errors import UserError, choose
+from data_prep.common.locks import locked
 from data_prep.common.terminal import Progress, silent
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
@@ -41,7 +44,7 @@ from mdl.training.domain_images import DomainImages, DomainSets, read_domain
 from mdl.training.loop import ALONE, Evaluation, Learner, Training, Watch, evaluate
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan, Recipe
-from mdl.training.state import TrainingState
+from mdl.training.state import TrainingState, refuse_other
 
 BODY_FILE, DOMAIN_FILE = "body.safetensors", "domain.safetensors"
 Placed = TypeVar("Placed", bound=nn.Module)
@@ -88,12 +91,14 @@ def pretrain(
         prepared.prepare(body)
     name = prepared.name if prepared else None
 
+    weights = Path(out) / BODY_FILE
+
     def keep(meta: dict[str, Any]) -> None:
-        save_body(body, Path(out) / BODY_FILE, meta, prepared)
+        save_body(body, weights, meta, prepared)
 
     return _run(
         setting,
-        Path(out),
+        weights,
         plan=plan,
         images=images,
         learner=Learner.of_body(_placed(body, setting.group)),
@@ -144,13 +149,15 @@ def train_domain(
     }
     _placed(net, setting.group)
 
+    weights = Path(out) / DOMAIN_FILE
+
     def keep(meta: dict[str, Any]) -> None:
-        save_domain(net, domain, Path(out) / DOMAIN_FILE, meta)
+        save_domain(net, domain, weights, meta)
         remember_base(Path(out), base)
 
     return _run(
         setting,
-        Path(out),
+        weights,
         plan=plan,
         images=images,
         learner=Learner.of_domain(net, domain),
@@ -180,7 +187,7 @@ def open_network(
 
 def _run(
     setting: Setting,
-    out: Path,
+    weights: Path,
     *,
     plan: Plan,
     images: DomainImages,
@@ -193,73 +200,87 @@ def _run(
 ) -> Result:
     """Train, or resume, or return what is done; write weights, predictions and the result.
 
-    identity: what is trained, as plain values. keep: writes the weights, with these metadata.
+    weights: the file that `keep` writes, with these metadata, into the run's folder. identity: what is trained, as plain values.
     """
-    if setting.overwrite and setting.group.is_first:
-        _clear(out)
-    setting.group.wait()
+    out = weights.parent
     whole = {"plan": asdict(plan), "network": identity, "data": images.identity(), "processes": setting.group.n}
     state = TrainingState(out, whole)
-    state.check()
-    if is_done(out):
-        return read_result(out)
-    training = Training(
-        learner=learner,
-        pictures=images.pictures,
-        normalisation=images.normalisation,
-        plan=plan,
-        state=state,
-        group=setting.group,
-        watch=setting.watch,
-    )
-    history = training.fit()
-    counted, split, notes = _count(learner, images, plan, setting.group, out)
-    size = images.input_size(plan)
-    # Controllers and masks work once, not for each image: what counts is the network without them.
-    folded = network.export(plan.domain) if isinstance(network, MultiDomainNetwork) else network
-    result = Result(
-        domain=plan.domain,
-        system=system,
-        method=identity.get("method", "pretrain"),
-        data=setting.name,
-        split=split,
-        n_classes=images.n_classes,
-        n_test=counted.n_test,
-        n_correct=counted.n_correct,
-        backbone=identity["backbone"],
-        width=identity["width"],
-        trained_on=plan.train_on,
-        seed=plan.seed,
-        options=identity.get("options", {}),
-        recipe=asdict(plan),
-        cost=_cost(history, images, setting.group),
-        parameters=parameter_rows(network, plan.domain, prepared_for),
-        multiply_adds=multiply_adds(folded, size),
-        input_size=size,
-        versions=versions(),
-        notes=tuple(notes),
-    )
-    if setting.group.is_first:
-        keep(
-            {
-                "domain": plan.domain,
-                "data": setting.name,
-                "recipe": asdict(plan),
-                "normalisation": asdict(images.normalisation),
-            }
+    if not setting.overwrite:
+        state.check()
+        if is_done(out) and weights.is_file():
+            result = read_result(out)
+            refuse_other(out, {"plan": asdict(plan)}, {"plan": result.recipe})  # the checkpoints may be gone
+            return result
+    with _alone_in(out, f"the training of {plan.domain}", setting.group):
+        if setting.overwrite and setting.group.is_first:
+            _clear(out)
+        setting.group.wait()
+        state.check()  # again, now that nobody else writes there
+        training = Training(
+            learner=learner,
+            pictures=images.pictures,
+            normalisation=images.normalisation,
+            plan=plan,
+            state=state,
+            group=setting.group,
+            watch=setting.watch,
         )
-        write_result(out, result)
-    setting.group.wait()
-    return result
+        history = training.fit()
+        counted, split, notes = _count(learner, images, plan, group=setting.group, out=out)
+        size = images.input_size(plan)
+        # Controllers and masks work once, not for each image: what counts is the network without them.
+        folded = network.export(plan.domain) if isinstance(network, MultiDomainNetwork) else network
+        result = Result(
+            domain=plan.domain,
+            system=system,
+            method=identity.get("method", "pretrain"),
+            data=setting.name,
+            split=split,
+            n_classes=images.n_classes,
+            n_test=counted.n_test,
+            n_correct=counted.n_correct,
+            backbone=identity["backbone"],
+            width=identity["width"],
+            trained_on=plan.train_on,
+            seed=plan.seed,
+            options=identity.get("options", {}),
+            recipe=asdict(plan),
+            cost=_cost(history, images, setting.group),
+            parameters=parameter_rows(network, plan.domain, prepared_for),
+            multiply_adds=multiply_adds(folded, size),
+            input_size=size,
+            versions=versions(),
+            notes=tuple(notes),
+        )
+        if setting.group.is_first:
+            keep(
+                {
+                    "domain": plan.domain,
+                    "data": setting.name,
+                    "recipe": asdict(plan),
+                    "normalisation": asdict(images.normalisation),
+                }
+            )
+            write_result(out, result)
+        setting.group.wait()
+        return result
+
+
+@contextmanager
+def _alone_in(folder: Path, what: str, group: Processes) -> Iterator[None]:
+    """The folder is this group's own: its first process, which writes, holds the lock."""
+    with locked(folder, what) if group.is_first else nullcontext():
+        yield
 
 
 def _count(
-    learner: Learner, images: DomainImages, plan: Plan, group: Processes, out: Path
+    learner: Learner, images: DomainImages, plan: Plan, *, group: Processes, out: Path
 ) -> tuple[Evaluation, str, list[str]]:
     """(evaluation, the split it is of, notes): on test, or on val where the labels of test are withheld."""
     counted = evaluate(learner.network, images.pictures["test"], plan.input_rules, images.normalisation, group=group)
     if group.is_first:
-        write_predictions(out, images.pictures["test"].image_ids.tolist(), counted.predicted.tolist())
+        test = images.pictures["test"]
+        write_predictions(out, test.image_ids.tolist(), counted.predicted.tolist(), n_classes=images.n_classes)
     if counted.n_test:
         return counted, "test", []
     if "val" not in images.pictures:

@@ -5,8 +5,9 @@
     state.save("last", tensors, optimizers, history)
 
 `last.safetensors` holds what training changes (parameters and running statistics), the optimizers' state, and, as JSON
-in its metadata, the curves so far and the run's identity: everything that its result depends on. A folder whose run has
-another identity is refused, naming what differs. `best.safetensors` holds the tensors of the best epoch on val.
+in its metadata, the curves so far and the run's identity: everything that its result depends on, and the sha256 of all that.
+A folder whose run has another identity is refused, naming what differs; a damaged file is refused, as its weights would be
+others. `best.safetensors` holds the tensors of the best epoch on val.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch.optim import Optimizer
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
+from mdl.networks.weight_files import content_hash
 
 Which = Literal["last", "best"]
 
@@ -53,8 +55,9 @@ class TrainingState:
                 for key, value in optimizer.state.get(parameter, {}).items():
                     if value is not None:
                         held[f"optimizer:{kind}:{number}:{key}"] = torch.as_tensor(value)
-        metadata = {"identity": json.dumps(self.identity), "history": json.dumps(history)}
-        write_bytes(self.path(which), save({k: v.detach().cpu().contiguous() for k, v in held.items()}, metadata))
+        held = {key: value.detach().cpu().contiguous() for key, value in held.items()}
+        texts = {"identity": json.dumps(self.identity), "history": json.dumps(history)}
+        write_bytes(self.path(which), save(held, {**texts, "sha256": content_hash(held.items(), *texts.values())}))
 
     def restore(self, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer]) -> list[dict]:
         """Put the last epoch's values into the tensors and optimizers; the epochs done, [] where there are none."""
@@ -77,28 +80,26 @@ class TrainingState:
     def check(self, which: Which = "last") -> None:
         """Raises `TrainingStateError` where the folder holds a run of another identity, or one without this checkpoint."""
         if self.path("last").exists():
-            self._read(which, values=False)
+            self._read(which)
 
-    def _read(self, which: Which, values: bool = True) -> tuple[dict[str, Tensor], list[dict]]:
+    def _read(self, which: Which) -> tuple[dict[str, Tensor], list[dict]]:
         path = self.path(which)
         try:
+            if not path.is_file():
+                raise FileNotFoundError("it is not there")
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                identity, history = json.loads(metadata["identity"]), json.loads(metadata["history"])
-                held = {key: file.get_tensor(key) for key in file.keys()} if values else {}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            advice = "delete it and run again" if which == "last" else "run again with `overwrite`"
+                held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            texts = metadata["identity"], metadata["history"]
+            if metadata["sha256"] != content_hash(held.items(), *texts):
+                raise ValueError("it is damaged: its values are not those that were written")
+            identity, history = map(json.loads, texts)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise TrainingStateError(
-                f"The checkpoint {path} cannot be read ({error}): {advice} to start over; nothing else is lost."
+                f"The checkpoint {path} cannot be read ({error}): delete {self.path('last')} and run again to start over; "
+                f"nothing else is lost."
             ) from error
-        now, then = _flat(json.loads(json.dumps(self.identity))), _flat(identity)
-        if different := sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key)):
-            key = different[0]
-            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
-            raise TrainingStateError(
-                f"{self.folder} holds a run with {key} = {then.get(key)!r}, not {now.get(key)!r}{more}: give the same "
-                f"settings to resume it, another folder, or `overwrite` to start over."
-            )
+        refuse_other(self.folder, self.identity, identity)
         return held, history
 
     def _copy(self, held: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
@@ -108,9 +109,21 @@ class TrainingState:
                 if stored is None or stored.shape != tensor.shape:
                     raise TrainingStateError(
                         f"The checkpoint in {self.folder} has no {name} of shape {tuple(tensor.shape)}: it is of another "
-                        f"network; give another folder or `overwrite`."
+                        f"network; give another folder, or delete that one to start over."
                     )
                 tensor.copy_(stored)
+
+
+def refuse_other(folder: Path, identity: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Raises `TrainingStateError`, naming the first difference, where the run that a folder holds is another one."""
+    now, then = _flat(json.loads(json.dumps(identity))), _flat(json.loads(json.dumps(found)))
+    if different := sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key)):
+        key = different[0]
+        more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+        raise TrainingStateError(
+            f"{folder} holds a run with {key} = {then.get(key)!r}, not {now.get(key)!r}{more}: give the same settings to "
+            f"resume it, give another folder, or delete that one to start over."
+        )
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -8,20 +8,27 @@
   const OUTSIDE = [0, 0, 0, 184], CONTOUR = [255, 221, 0, 255];  // as in the figures
   const NO_CATEGORY = "(no label)";
 
-  // Run lengths to one byte a pixel, 1 inside; see encode_mask in pictures.py.
+  // A mask's text to one byte a pixel, 1 inside; mask_text.py says how it is written.
   function decodeMask(text) {
     const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
     const [width, height] = bytes;
-    const inside = new Uint8Array(width * height);
-    let at = 0, value = 0;
+    const inside = new Uint8Array(width * height), starts = [], ends = [0];
     for (let k = 2; k < bytes.length; k++) {
-      let run = bytes[k];
-      if (run > 127) run = (run & 127) | (bytes[++k] << 7);
-      inside.fill(value, at, at + run);
-      at += run;
-      value = 1 - value;
+      const before = bytes[k] >> 6, n = starts.length;
+      let start, end;
+      if (before) {  // like an earlier run, a row further down
+        start = starts[n - before] + width + ((bytes[k] >> 3) & 7) - 4;
+        end = ends[n + 1 - before] + width + (bytes[k] & 7) - 4;
+      } else {
+        start = ends[n] + ((bytes[k] << 8) | bytes[++k]);
+        let length = bytes[++k];
+        if (length > 127) length = (length & 127) | (bytes[++k] << 7);
+        end = start + length;
+      }
+      inside.fill(1, start, end);
+      starts.push(start);
+      ends.push(end);
     }
-    inside.fill(value, at);
     return { width, height, inside };
   }
 

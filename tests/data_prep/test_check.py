@@ -38,11 +38,10 @@ FAULTS = {
         3,
         "a/two.jpg cannot be read (image file is truncated",
     ),
-    "no image": (lambda images: (images / "a/two.jpg").write_text("hello"), 3, "cannot be read (no format known)"),
-    "image of another size": (
-        lambda images: Image.new("RGB", (24, 40)).save(images / "a/two.jpg"),
+    "no image": (
+        lambda images: (images / "a/two.jpg").write_text("hello"),
         3,
-        "a/two.jpg is 40 high and 24 wide, but index.csv says ih 24, iw 40: correct the row",
+        "cannot be read (it is none of JPEG, PNG, ",
     ),
     "label map missing": (lambda images: (images / "a/one_part.png").unlink(), 2, "one_part.png is missing"),
     "label map of another mode": (
@@ -109,10 +108,11 @@ def test_the_same_image_in_two_rows_is_one_fault(tiny_broden):
     assert report.n_images == 4
 
 
-def test_tables_that_disagree_on_a_label_are_a_fault(tiny_broden):
+def test_tables_that_disagree_on_a_label_are_told(tiny_broden):
+    """`c_object.csv` alone decides what an object is; whoever reads the set does not look at that column of label.csv."""
     edit(tiny_broden, "label.csv", "part(1);material(1)", "part(1);object(1)")
     report = check_broden(tiny_broden)
-    assert report.faults == (
+    assert report.n_faults == 0 and report.warnings == (
         Finding("label.csv", 4, "label number 3 serves 'object', but c_object.csv does not have it; add it."),
         Finding("c_material.csv", 2, "label number 3 does not serve 'material' in label.csv; add it there."),
     )

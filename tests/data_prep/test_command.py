@@ -64,9 +64,10 @@ def test_parameters_in_errors_become_options(capsys: pytest.CaptureFixture[str])
     )
 
 
-def test_each_command_has_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_other_commands_are_named_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """`dissect report` may advise to dissect again with --overwrite, which is an option of `dissect run`."""
     plain = Tool("tool", "A tool.", COMMANDS, EXAMPLES)
-    assert said(capsys, plain, "other") == "error: Give a --name or a `batch_size`.\n"
+    assert said(capsys, plain, "other") == "error: Give a --name or a --batch-size.\n"
     assert said(capsys, Tool("outer", "", {"tool": plain, "x": other}, EXAMPLES), "tool", "count", "here").startswith(
         "error: --batch-size 4 for `folder`"
     )

@@ -175,7 +175,10 @@ WRONG = {
         r"'data/\.\./\.\./x.png' leads out of the root",
     ),
     "an absolute path": (_set(TRAIN, "images", 0, "file_name", "/x.png"), "'/x.png' leads out of the root"),
-    "a size of zero": (_set(TRAIN, "images", 0, "width", 0), "needs an integer id, a file_name, and a positive width"),
+    "a size of zero": (
+        _set(TRAIN, "images", 0, "width", 0),
+        "needs an integer id, .* a file_name, and a width and height in 1",
+    ),
     "an id that is no number": (_set(TRAIN, "images", 0, "id", "1"), "image entry 1: it needs an integer id"),
     "another domain's numbers": (
         _copy("svhn_train.json", TRAIN),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -279,3 +280,71 @@ def test_published_values_are_those_of_the_file_beside_the_real_data(decathlon_m
     assert set(download.PUBLISHED_MEAN_STD) == set(OFFICIAL_ORDER) <= set(official)
     for domain, (mean, std) in download.PUBLISHED_MEAN_STD.items():
         assert np.allclose([mean, std], [official[domain]["mean"], official[domain]["std"]], atol=1e-8)
+
+
+# Servers and archives without end
+
+
+def test_a_server_that_sends_without_end_is_left(tmp_path):
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(1 << 16))
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/big"
+        with pytest.raises(
+            UserError, match="sends bytes without end, but the file has 5,000,000 at most, so it is not"
+        ):
+            fetch(url, tmp_path / "big", limit=5_000_000)
+        server.shutdown()
+    assert list(tmp_path.iterdir()) == [], "nothing is kept of it"
+
+
+def test_a_file_that_is_said_to_be_too_long_is_not_begun(server, tmp_path):
+    server.files["big"] = bytes(1000)
+    with pytest.raises(UserError, match="sends 1,000 bytes, but the file has 999 at most"):
+        fetch(f"{server.url}/big", tmp_path / "big", limit=999)
+    assert list(tmp_path.iterdir()) == []
+    fetch(f"{server.url}/big", tmp_path / "big", limit=1000)
+    assert (tmp_path / "big").read_bytes() == bytes(1000)
+
+
+@pytest.mark.parametrize("accept_other", [False, True])
+def test_the_official_size_is_the_limit(server, tmp_path, accept_other):
+    """Four times as much where another archive is accepted."""
+    server.files, archives = official()
+    size = len(server.files[ANNOTATIONS.name])
+    small = Archive(ANNOTATIONS.name, size // (4 if accept_other else 1) - 1, archives[0].sha256)
+    with pytest.raises(UserError, match=rf"sends {size:,} bytes, but the file has [0-9,]+ at most"):
+        run(server, tmp_path, (small, archives[1]), accept_other_checksum=accept_other)
+    enough = Archive(ANNOTATIONS.name, -(-size // 4) if accept_other else size, archives[0].sha256)
+    run(server, tmp_path, (enough, archives[1]), accept_other_checksum=accept_other)
+
+
+@pytest.mark.parametrize("base_url", ["http://[::1", "http://127.0.0.1:port", "http://a b", "http://127.0.0.1/\xe4"])
+def test_what_is_no_address_is_told(base_url, said, tmp_path):
+    code, out, err = said("decathlon", "download", tmp_path, "--base-url", base_url)
+    assert (code, out) == (2, "") and err.startswith(
+        f"error: {base_url}/{ANNOTATIONS.name} is no address that can be asked ("
+    )
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(server, tmp_path, monkeypatch):
+    """2 MB of zeros became 3 GB: deflate packs them a thousand to one."""
+    monkeypatch.setattr(download, "UNPACKED_LEAST", 2**20)
+    server.files, archives = official()
+    memory = io.BytesIO()
+    write_tar(memory, {"dtd.tar": bytes(20_000_000)}, "w:gz")
+    server.files[IMAGES.name] = memory.getvalue()
+    assert len(memory.getvalue()) < 40_000
+    with pytest.raises(UserError, match=r"would unpack to more than 1,[0-9,]+ bytes: it is not the official archive"):
+        run(server, tmp_path, archives, domains=["dtd"], accept_other_checksum=True)
+    assert list((tmp_path / "data").iterdir()) == []

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.common.caches import cache_folder
 from data_prep.common.errors import UserError
-from data_prep.drawn_sets import cache_folder, drawing_pool, kept, new_folder
+from data_prep.drawn_sets import drawing_pool, kept, new_folder
 
 
 def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):

@@ -10,8 +10,7 @@ image comes in, its activations are the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,15 +60,15 @@ def look_up_network(layers: Mapping[str, np.ndarray]) -> Network:
     )
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes on one thread: rounding depends on no machine's number of cores, and nothing waits for a busy one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+class Function(nn.Module):
+    """A function as a module, so that a tap can be put on it."""
+
+    def __init__(self, function: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> object:
+        return self.function(x)
 
 
 def collected(network: Network, layers: Sequence[Layer], data: LabelledImages, batch_size: int) -> list[np.ndarray]:

@@ -82,7 +82,7 @@ def test_ctrl_c_from_outside(run, nets: str, sixty: Path, out: Path, tmp_path: P
     assert not (out / "DONE").exists()
     assert json.loads((out / "run.json").read_text())["command"].startswith("dissect run ")
     with np.load(out / "partial/Slow/checkpoint.npz") as checkpoint:
-        assert 5 < checkpoint["n_read"] < 60
+        assert 0 < checkpoint["n_read"] < 60  # some of the calls looked at layers, or at a batch again
 
     (tmp_path / "stopped").touch()
     options = ("--layers", 1, 2, "--batch-size", 2)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import brute_force
 import numpy as np
 import pytest
-from comparing import assert_equal, collected, engine, one_thread
+from comparing import assert_equal, collected, engine
 
 from data_prep import mini_broden
 from data_prep.broden import open_broden
+from dissect.lanes import one_thread
 from dissect.layers import list_layers, select_layers
 from dissect.models import Network
 from dissect.settings import Settings

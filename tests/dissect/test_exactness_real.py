@@ -9,11 +9,12 @@ import brute_force
 import numpy as np
 import pytest
 from broden_writer import numbered
-from comparing import Chosen, assert_equal, collected, engine, one_thread
+from comparing import Chosen, assert_equal, collected, engine
 from PIL import Image
 
 from data_prep.broden import open_broden
 from dissect.errors import ModelError
+from dissect.lanes import one_thread
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network, load_network
 

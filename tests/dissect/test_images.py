@@ -104,7 +104,9 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
 def test_more_than_eight_bits_are_refused(tmp_path: Path, kind: type, mode: str) -> None:
     path = tmp_path / "deep.tif"
     Image.fromarray(np.full((6, 4), 300, kind)).save(path)
-    assert refusal(path) == f"{path} has mode {mode}; images must have 8 bits per channel: convert it."
+    assert refusal(path) == (
+        f"{path} cannot be used (it has mode {mode}, and images must have 8 bits per channel): convert it."
+    )
 
 
 def test_files_that_are_no_image(tmp_path: Path) -> None:
@@ -258,3 +260,27 @@ def test_labels_of_a_broden_set_survive_packing(tiny_broden: Path) -> None:
         for field in ("planes", "plane_category", "whole_image"):
             np.testing.assert_array_equal(getattr(packed, field), getattr(plain, field))
         assert packed.shape == plain.shape
+
+
+@pytest.mark.parametrize("on_bad_image", ["fail", "skip"])
+def test_skipping_is_advised_only_where_it_was_not_asked_for(tmp_path: Path, on_bad_image: str) -> None:
+    data = Labels(tmp_path, bad=())
+    lost = data.images[1].path
+    lost.unlink()
+    with reader_of(data, on_bad_image=on_bad_image) as reader:
+        if on_bad_image == "skip":
+            list(reader.batches())
+            assert reader.skipped == [(1, f"{lost} is missing: restore it.")]
+        else:
+            with pytest.raises(BadImageError) as caught:
+                list(reader.batches())
+            assert str(caught.value) == f"{lost} is missing: restore it, or set `on_bad_image` to skip."
+
+
+def test_an_error_leaves_the_state_before_its_batch(tmp_path: Path) -> None:
+    data = Labels(tmp_path, bad=())
+    data.images[3].path.unlink()
+    with reader_of(data, batch_size=2) as reader, pytest.raises(BadImageError):
+        for numbers, _ in reader.batches():
+            assert numbers.tolist() == [0, 1]
+    assert reader.n_read == 2 and reader.digests[:2].any(axis=1).all()

@@ -34,6 +34,11 @@ def refusal(table: list[Layer], *wanted: str, **options: object) -> str:
     return str(caught.value)
 
 
+class Pair(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, x
+
+
 @pytest.fixture(scope="module")
 def separable() -> list[Layer]:
     return list_layers(separable_resnet26(10, width=4), (24, 24))
@@ -146,17 +151,20 @@ def test_a_pointwise_that_takes_something_else_up_has_its_own_number() -> None:
 
 
 def test_every_module_that_fires_is_listed_with_its_map() -> None:
-    model = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 3), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten()))
+    model = nn.Sequential(
+        OrderedDict(conv=nn.Conv2d(3, 4, 3), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), pair=Pair())
+    )
     model.train()
     model.spare = nn.Conv2d(3, 3, 1)
-    model.forward = lambda x: model.flat(model.pool(model.conv(x)))
+    model.forward = lambda x: model.pair(model.flat(model.pool(model.conv(x))))
     table = list_layers(model, (10, 12))
-    assert [(layer.module, layer.operator, layer.shape, layer.fires) for layer in table] == [
-        ("conv", "conv", (4, 8, 10), 1),
-        ("pool", "adaptiveavgpool2d", (4, 1, 1), 1),
-        ("flat", "flatten", None, 1),
+    assert [(layer.module, layer.operator, layer.shape, str(layer.layout)) for layer in table] == [
+        ("conv", "conv", (4, 8, 10), "channels-first"),
+        ("pool", "adaptiveavgpool2d", (4, 1, 1), "channels-first"),
+        ("flat", "flatten", (4, 1, 1), "vector"),
+        ("pair", "pair", None, "None"),
     ]
-    assert (table[0].n_units, table[0].n_positions, table[2].n_units, table[2].n_positions) == (4, 80, 0, 0)
+    assert (table[0].n_units, table[0].n_positions, table[3].n_units, table[3].n_positions) == (4, 80, 0, 0)
     assert all(module.training and not module._forward_hooks for module in model.modules())
 
 
@@ -198,15 +206,17 @@ def test_operators_filter(separable) -> None:
     )
 
 
-def test_a_glob_passes_over_what_has_no_map(separable) -> None:
-    assert modules(select_layers(separable, ["end.*"])) == ["end.bn", "end.relu", "end.pool"]
-    assert refusal(separable, "hea*").startswith("Layer 'head' gives a tensor of shape (1, 10), not an activation map")
+def test_a_glob_passes_over_what_holds_no_units() -> None:
+    table = of(nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 3), pair=Pair())))
+    assert modules(select_layers(table, ["*"])) == ["conv"]
+    assert refusal(table, "pai*") == refusal(table, "pair")
 
 
-def test_a_layer_without_a_map(separable) -> None:
-    assert refusal(separable, "head") == (
-        "Layer 'head' gives a tensor of shape (1, 10), not an activation map (B, U, h, w): tap a layer before pooling or "
-        "flattening; `dissect layers` lists those that fit."
+def test_a_layer_that_holds_no_units() -> None:
+    table = of(nn.Sequential(OrderedDict(pair=Pair())))
+    assert refusal(table, "pair") == (
+        "Layer 'pair' gives a tuple, which holds no units for each image (a map (B, U, h, w) or (B, h, w, U), tokens on a grid, "
+        "or a vector): tap another layer, of those that `dissect layers` lists, or give another `layout`."
     )
 
 
@@ -247,12 +257,17 @@ def test_a_network_without_convolutions_goes_by_names() -> None:
 def test_a_shared_module() -> None:
     conv = nn.Conv2d(3, 3, 3, padding=1)
     table = of(nn.Sequential(OrderedDict(first=conv, relu=nn.ReLU(), again=conv, last=nn.Conv2d(3, 2, 1))))
-    assert [(layer.module, layer.label, layer.fires) for layer in table if layer.numbered] == [
-        ("first", "1", 2),
-        ("last", "2", 1),
+    assert [(layer.module, layer.label) for layer in table if layer.numbered] == [
+        ("first@1", "1@1"),
+        ("first@2", "1@2"),
+        ("last", "2"),
     ]
-    assert refusal(table, "1") == "Layer 'first' fires 2 times a forward pass: tap a module inside or around it."
-    assert modules(select_layers(table, ["*"])) == ["relu", "last"]
+    assert modules(select_layers(table, ["1"])) == ["first@1", "first@2"]
+    assert modules(select_layers(table, ["1@2"])) == modules(select_layers(table, ["first@2"])) == ["first@2"]
+    assert (
+        refusal(table, "first") == "Layer 'first' fires 2 times a forward pass: name the call, 'first@1' or 'first@2'."
+    )
+    assert modules(select_layers(table, ["*"])) == ["first@1", "relu", "first@2", "last"]
 
 
 # Where a convolution is tapped
@@ -288,13 +303,43 @@ def test_tap_points_with_in_place_activations() -> None:
     assert modules(select_layers(table, ["1", "2"], tap="bn")) == ["n1", "c2"]
 
 
-def test_a_tap_point_that_fires_twice_is_refused() -> None:
-    """torchvision's basic block runs one ReLU module twice."""
+def test_the_right_call_of_an_activation_that_fires_twice() -> None:
+    """torchvision's basic block runs one ReLU module twice: after the first BatchNorm, and after the sum, which the second
+    BatchNorm's result is only a part of."""
     table = of(torchvision.models.resnet18(num_classes=2), 64)
-    assert refusal(table, "2", tap="relu") == (
-        "Layer 'layer1.0.relu' fires 2 times a forward pass: tap a module inside or around it."
-    )
-    assert modules(select_layers(table, ["2"], tap="bn")) == ["layer1.0.bn1"]
+    assert modules(select_layers(table, ["2", "3"], tap="relu")) == ["layer1.0.relu@1", "layer1.0.bn2"]
+    assert modules(select_layers(table, ["2", "3"], tap="bn")) == ["layer1.0.bn1", "layer1.0.bn2"]
+
+
+class Residual(nn.Module):
+    """Two convolutions; the shortcut is added to the second one's result, in place or not, before the activation."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.conv1, self.bn1, self.act1 = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)
+        self.conv2, self.bn2, self.act2 = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(x)))))
+        if self.in_place:
+            y += x
+        else:
+            y = y + x
+        return self.act2(y)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_sum_made_in_place_is_a_sum(in_place: bool) -> None:
+    table = of(Residual(in_place))
+    assert modules(select_layers(table, ["1", "2"], tap="relu")) == ["act1", "bn2"]
+
+
+def test_timm_adds_its_shortcuts_in_place() -> None:
+    timm = pytest.importorskip("timm")
+    table = of(timm.create_model("resnet18", pretrained=False), 64)
+    chosen = select_layers(table, ["2", "3"], tap="relu")
+    assert modules(chosen) == ["layer1.0.act1", "layer1.0.bn2"]
 
 
 def test_a_batchnorm_with_its_activation_inside_is_no_bn_tap() -> None:

@@ -138,7 +138,7 @@ def test_torchvision_words() -> None:
         r"torchvision has no network 'mobilenet_v9'; nearest: .*mobilenet_v2.*\.",
         refusal(load_network, "torchvision:mobilenet_v9"),
     )
-    assert refusal(load_network, "torchvision:%").endswith("nearest: none.")
+    assert refusal(load_network, "torchvision:%").endswith("torchvision has no network '%'.")
     sentence = refusal(load_network, "torchvision:resnet18,color=red")
     assert sentence.startswith("torchvision:resnet18 cannot be built (TypeError: ") and "color" in sentence
 
@@ -273,7 +273,7 @@ def test_a_factory_in_a_module_beside_the_user(nets: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
-        ("smal", "has no function 'smal'; nearest: small."),
+        ("smal", "has no function 'smal'; nearest: small"),
         ("a_list", "has no function 'a_list'; nearest: "),
         ("number", "returned a int; it must return a torch.nn.Module."),
         ("broken", "cannot be built (RuntimeError: first line): correct its name, its arguments or its code."),
@@ -371,7 +371,10 @@ def test_wishes_come_before_what_the_network_says(nets: str) -> None:
         ({"mean": (float("nan"),)}, "`mean` is nan; give three numbers"),
         ({"std": (58.4, 57.1, 57.4)}, "`std` is 58.4 57.1 57.4; give three numbers"),
         ({"mean": (0, 0, float("inf"))}, "`mean` is 0 0 inf; give three numbers"),
-        ({"std": (1, 1, 0)}, "`std` is 1 1 0; give three numbers, for red, green and blue, or one for all, in 0..1, above 0."),
+        (
+            {"std": (1, 1, 0)},
+            "`std` is 1 1 0; give three numbers, for red, green and blue, or one for all, in 0..1, above 0.",
+        ),
         ({"std": (1, 1, float("nan"))}, "`std` is 1 1 nan; give three numbers"),
     ],
 )

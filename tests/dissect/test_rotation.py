@@ -20,6 +20,7 @@ from data_prep.broden import Broden, open_broden
 from data_prep.common.errors import UserError
 from dissect import cli
 from dissect.layers import Layer, list_layers, select_layers
+from dissect.layouts import Layout
 from dissect.models import load_network
 from dissect.rotation import random_rotation, rotated, rotation_of
 from dissect.run_store import open_run
@@ -68,7 +69,7 @@ def test_rotations_are_uniform() -> None:
 
 
 def layer_named(module: str, n_units: int) -> Layer:
-    return Layer(module=module, operator="conv", label="1", shape=(n_units, 3, 5), fires=1, output="")
+    return Layer(module=module, operator="conv", label="1", layout=Layout(shape=(n_units, 3, 5)))
 
 
 def test_rotated_maps_are_weighted_sums_of_maps() -> None:

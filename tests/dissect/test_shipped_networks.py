@@ -78,7 +78,7 @@ def test_layers_of_the_base_are_listed_where_no_network_is_named(dissect) -> Non
     assert told[1] == f"mean: {' '.join(f'{value:.6g}' for value in facts.mean)} (library)"
     assert told[3] == f"note: {facts.note}"
     rows = [line.split() for line in told[4:]]
-    assert rows[1] == ["1", "depthwise", "stem.conv.depthwise", "3", side, "x", side]
+    assert rows[1] == ["1", "depthwise", "stem.conv.depthwise", "3", side, "x", side, "channels-first"]
     assert len(rows) == 1 + 50 and told == dissect("layers", "mdl:imagenet12").out.splitlines()
     as_csv = dissect("layers", "--style", "csv")
     assert len(as_csv.out.splitlines()) == 1 + 50 and as_csv.err.splitlines() == told[:4]

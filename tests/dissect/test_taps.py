@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from comparing import Function
 from torch import Tensor, nn
 
 from dissect.taps import TapError, forward, tap_layers
@@ -14,17 +15,6 @@ from dissect.taps import TapError, forward, tap_layers
 IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Function(nn.Module):
-    """A function as a module, so that a tap can be put on it."""
-
-    def __init__(self, function: Callable[[Tensor], object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> object:
-        return self.function(x)
 
 
 def small() -> nn.Sequential:
@@ -192,7 +182,7 @@ def test_a_layer_that_fires_twice() -> None:
     shared = Function(torch.relu)
     model = nn.Sequential(OrderedDict(first=shared, second=shared, end=nn.Identity()))
     assert refusal(model, "first", "end") == (
-        "Layer 'first' fires more than once a forward pass: tap a module inside or around it."
+        "Layer 'first' fires more than once a forward pass: name one of its calls, such as 'first@2'."
     )
 
 
@@ -218,8 +208,8 @@ def test_a_layer_that_never_fires() -> None:
         (lambda x: {"out": x}, "Layer 'odd' gives a dict, not a tensor: tap a module inside it."),
         (
             lambda x: x.mean((2, 3)),
-            "Layer 'odd' gives a tensor of shape (2, 3), not an activation map (B, U, h, w): "
-            "tap a layer before pooling or flattening.",
+            "Layer 'odd' gives a tensor of shape (2, 3), not (B, U, h, w): give another `layout`, or tap a layer whose output is "
+            "an activation map, tokens or a vector.",
         ),
         (lambda x: x.long(), "Layer 'odd' gives torch.int64 values; activations must be floating point."),
         (lambda x: x > 0, "Layer 'odd' gives torch.bool values; activations must be floating point."),
@@ -227,3 +217,37 @@ def test_a_layer_that_never_fires() -> None:
 )
 def test_outputs_that_are_no_map(function: Callable[[Tensor], object], words: str) -> None:
     assert refusal(tapping(function), "odd") == words
+
+
+# Calls of a module that fires several times
+
+
+def test_the_call_that_is_named() -> None:
+    shared = Function(lambda x: x + 1)
+    model = nn.Sequential(OrderedDict(first=shared, second=shared, end=shared))
+    with tap_layers(model, ["first@1", "first@3", "first@2"]) as look:
+        maps = look(IMAGES)
+        assert list(maps) == ["first@1", "first@3", "first@2"]
+        for name, n in (("first@1", 1), ("first@2", 2), ("first@3", 3)):
+            torch.testing.assert_close(maps[name], IMAGES + n)
+            assert torch.equal(maps[name], look(IMAGES)[name])
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("first@3", "Layer 'first@3' fires only 2 times in a forward pass: list those that do with `dissect layers`."),
+        ("first@0", "The network has no module 'first@0': list its modules with `dissect layers`."),
+        ("nothing@2", "The network has no module 'nothing': list its modules with `dissect layers`."),
+    ],
+)
+def test_a_call_that_does_not_happen(layer: str, words: str) -> None:
+    shared = Function(torch.relu)
+    assert refusal(nn.Sequential(OrderedDict(first=shared, second=shared)), layer) == words
+
+
+def test_a_module_whose_own_name_has_a_number_behind_an_at() -> None:
+    model = nn.Sequential()
+    model.add_module("a@2", nn.Identity())
+    with tap_layers(model, ["a@2"]) as look:
+        assert torch.equal(look(IMAGES)["a@2"], IMAGES)

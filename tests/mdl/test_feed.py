@@ -149,7 +149,7 @@ def test_cache_holds_the_same_pixels_and_is_used(tmp_path: Path) -> None:
     for i in range(5):
         np.testing.assert_array_equal(plain[i], first[i])
         np.testing.assert_array_equal(plain[i], second[i])
-    assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pixels"]
 
 
 def test_cache_is_keyed_by_content_and_size(tmp_path: Path) -> None:
@@ -161,14 +161,43 @@ def test_cache_is_keyed_by_content_and_size(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode(others, input_rules("dtd", 24, 20), tmp_path)[0], others.read(0))
 
 
-def test_a_cut_off_cache_is_decoded_again(tmp_path: Path) -> None:
+def _flipped(content: bytes, where: float) -> bytes:
+    damaged = bytearray(content)
+    damaged[int(where * (len(content) - 1))] ^= 4
+    return bytes(damaged)
+
+
+CACHE_DAMAGE = {
+    "cut off": lambda content: content[:-7],
+    "empty": lambda content: b"",
+    "something else": lambda content: b"no pixels",
+    "longer": lambda content: content + b"\0",
+    "one image fewer": lambda content: content[24 * 24 * 3 :],
+    "two images swapped": lambda content: content[1728:3456] + content[:1728] + content[3456:],
+    **{f"a bit at {where:.1%}": lambda content, where=where: _flipped(content, where) for where in (0, 0.3, 0.995, 1)},
+}
+
+
+@pytest.mark.parametrize("kind", CACHE_DAMAGE)
+def test_a_damaged_cache_is_told_and_decoded_again(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     rules, images = input_rules("dtd", 24, 20), make_images(n=5)
     decode(images, rules, tmp_path)
-    pixels = next(tmp_path.glob("*.pixels"))
-    pixels.write_bytes(pixels.read_bytes()[:-7])
-    np.testing.assert_array_equal(decode(images, rules, tmp_path)[4], images.read(4))
-    next(tmp_path.glob("*.npy")).write_bytes(b"no sizes")
-    np.testing.assert_array_equal(decode(images, rules, tmp_path)[4], images.read(4))
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(CACHE_DAMAGE[kind](whole))
+    images.n_read = 0
+    again = decode(images, rules, tmp_path)
+    assert [again[i].tolist() for i in range(5)] == [image.tolist() for image in images.images]
+    assert images.n_read == 5
+    assert caplog.messages == [f"{file} is damaged: its images are decoded again."]
+    assert file.read_bytes() == whole and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_cache_that_takes_no_file_is_told_by_its_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for cache in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match=r"file.* cannot hold decoded images .*another folder as `cache`"):
+            decode(make_images(n=2), input_rules("dtd", 24, 20), cache)
 
 
 def test_an_empty_split_is_refused() -> None:

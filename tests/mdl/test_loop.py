@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -181,7 +182,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 
 def test_a_folder_with_another_run_is_refused_by_name(tmp_path: Path) -> None:
     train(learner(), tmp_path, replace(PLAN, epochs=1))
-    with pytest.raises(TrainingStateError, match=r"holds a run with seed = 5, not 6.*`overwrite`"):
+    with pytest.raises(TrainingStateError, match=r"holds a run with seed = 5, not 6.*delete that one to start over"):
         TrainingState(tmp_path, {"plan": 1, "seed": 6}).check()
 
 
@@ -189,8 +190,34 @@ def test_a_cut_off_checkpoint_is_told(tmp_path: Path) -> None:
     train(learner(), tmp_path, replace(PLAN, epochs=1))
     path = tmp_path / "last.safetensors"
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(UserError, match=r"cannot be read.*delete it and run again"):
+    with pytest.raises(UserError, match=r"cannot be read.*delete .*last.safetensors and run again"):
         train(learner(), tmp_path, replace(PLAN, epochs=1))
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+@pytest.mark.parametrize("where", [0.5, 0.9, 0.999])
+def test_a_checkpoint_with_one_wrong_bit_is_told(tmp_path: Path, which: str, where: float) -> None:
+    plan = replace(PLAN, epochs=2, choose="best")
+    with pytest.raises(KeyboardInterrupt):
+        train(learner(), tmp_path, plan, StopAfter(1, 1))
+    path = tmp_path / f"{which}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(TrainingStateError, match=rf"{which}.safetensors cannot be read \(it is damaged: its values"):
+        train(learner(), tmp_path, plan)
+
+
+def test_a_curve_that_was_changed_is_told(tmp_path: Path) -> None:
+    """Another accuracy on val would let another epoch count as the best."""
+    train(learner(), tmp_path, replace(PLAN, epochs=1))
+    path = tmp_path / "last.safetensors"
+    content = path.read_bytes()
+    changed = re.sub(rb"(val_accuracy[^0-9]+0\.)\d", rb"\g<1>9", content)
+    assert changed != content
+    path.write_bytes(changed)
+    with pytest.raises(TrainingStateError, match="it is damaged"):
+        train(learner(), tmp_path, replace(PLAN, epochs=2))
 
 
 def test_a_best_checkpoint_that_is_lost_is_told_before_training_resumes(tmp_path: Path) -> None:
@@ -199,7 +226,7 @@ def test_a_best_checkpoint_that_is_lost_is_told_before_training_resumes(tmp_path
         train(learner(), tmp_path, plan, StopAfter(1, 1))
     (tmp_path / "best.safetensors").unlink()
     before = (tmp_path / "last.safetensors").read_bytes()
-    with pytest.raises(UserError, match=r"best.safetensors cannot be read.*run again with `overwrite`"):
+    with pytest.raises(UserError, match=r"best.safetensors cannot be read .*delete .*last.safetensors and run again"):
         train(learner(), tmp_path, plan)
     assert (tmp_path / "last.safetensors").read_bytes() == before
 

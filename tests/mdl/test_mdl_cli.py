@@ -84,7 +84,17 @@ def test_other_settings_are_refused_and_named(here: Path, capsys: pytest.Capture
     assert run(*args, "lr=0.01") == 2
     error = capsys.readouterr().err
     assert "plan.lr = 0.05, not 0.01" in error
-    assert "or --overwrite to start over" in error
+    assert "give another folder, or delete that one to start over" in error
+
+
+def test_advice_is_not_what_was_just_given(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The base network of a row is kept, so that --overwrite does not help where it is another one."""
+    before = (ROW / "base-separable/imagenet12/last.safetensors").read_bytes()
+    row = ("decathlon", "--method", "pointwise-sharing", "--overwrite")
+    assert run(*row, *COMMON, "seed=3") == 2
+    error = capsys.readouterr().err
+    assert "base-separable/imagenet12 holds a run with plan.seed = 0, not 3" in error and "--overwrite" not in error
+    assert (ROW / "base-separable/imagenet12/last.safetensors").read_bytes() == before
 
 
 def test_eval_counts_the_same_again(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

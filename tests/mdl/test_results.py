@@ -99,11 +99,15 @@ def test_nothing_there(tmp_path):
     ("damage", "words"),
     [
         (lambda text: text[: len(text) // 2], "cannot be read"),
+        (lambda text: "[" * 100_000, "cannot be read"),
         (lambda text: "[]", "format None"),
         (lambda text: text.replace('"format": 1', '"format": 99'), "format 99"),
         (lambda text: text.replace('"n_test"', '"n_tests"'), "unknown keys"),
         (lambda text: text.replace('"n_correct": 31', '"n_correct": 41'), "41 correct of 40"),
-        (lambda text: text.replace('"n_correct": 31', '"n_correct": 3.5'), "no whole number"),
+        (
+            lambda text: text.replace('"n_correct": 31', '"n_correct": 3.5'),
+            r"has n_correct 3.5, which must be a whole number",
+        ),
         (lambda text: text.replace('"kind": "linear"', '"sort": "linear"'), "not what `mdl train` writes"),
         (lambda text: json.dumps({"format": 1}), "not what `mdl train` writes"),
     ],
@@ -112,13 +116,63 @@ def test_damaged(tmp_path, damage, words):
     write_result(tmp_path, full_result())
     path = tmp_path / RESULT_FILE
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(ResultError, match="it is not what was written"):
+        read_results(tmp_path)
+    (tmp_path / DONE_FILE).write_bytes(b"")  # as older results have it: without a hash the contents must tell
     with pytest.raises(ResultError, match=words):
         read_results(tmp_path)
 
 
+WRONG = (None, "x", 3, -1, 0.5, True, [1], {"a": 1}, 2**70, float("nan"))
+ALLOWED = {
+    "domain": "x", "system": "x", "method": "x", "data": "x", "split": "x", "backbone": "x", "trained_on": "x",
+    "n_classes": 3, "n_test": (), "n_correct": 3, "width": 3, "seed": (3, -1), "options": {"a": 1}, "recipe": {"a": 1},
+    "cost": (), "parameters": (), "multiply_adds": (None, 3), "input_size": (None,), "versions": (), "notes": (),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ALLOWED)
+def test_every_field_holds_what_it_should(tmp_path, field):
+    """Each value that a field may not have is refused by its name; the others come back."""
+    write_result(tmp_path, full_result())
+    values = json.loads((tmp_path / RESULT_FILE).read_text(encoding="utf-8"))
+    (tmp_path / DONE_FILE).write_bytes(b"")
+    allowed = ALLOWED[field] if isinstance(ALLOWED[field], tuple) else (ALLOWED[field],)
+    for value in WRONG:
+        (tmp_path / RESULT_FILE).write_text(json.dumps({**values, field: value}), encoding="utf-8")
+        if any(type(one) is type(value) and one == value for one in allowed):
+            assert getattr(read_result(tmp_path), field) == value
+            continue
+        with pytest.raises(ResultError, match=r"results.json is not what `mdl train` writes \(.*delete .*DONE and run"):
+            read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("cost", {"seconds": "long"}, "has cost.seconds 'long', which must be a number"),
+        ("cost", {"hours": 3}, "hours"),
+        ("parameters", [{"name": "a", "kind": "bn", "count": 1.5}], "row of parameters with count 1.5"),
+        ("parameters", [["a", "bn", 1]], "must be a mapping"),
+        ("input_size", [72], r"has input_size \(72,\), which must be a list of 2"),
+        ("notes", ["a", 3], "has notes"),
+        ("n_classes", 0, "has n_classes 0, which must be 1 or more"),
+    ],
+)
+def test_what_lies_deeper_is_checked_too(tmp_path, field, value, words):
+    write_result(tmp_path, full_result())
+    values = json.loads((tmp_path / RESULT_FILE).read_text(encoding="utf-8"))
+    (tmp_path / RESULT_FILE).write_text(json.dumps({**values, field: value}), encoding="utf-8")
+    (tmp_path / DONE_FILE).write_bytes(b"")
+    with pytest.raises(ResultError, match=words):
+        read_result(tmp_path)
+
+
 def test_predictions(tmp_path):
-    write_predictions(tmp_path, [40200002, 40200001], [3, 0])
-    assert read_predictions(tmp_path) == {40200002: 3, 40200001: 0}
+    write_predictions(tmp_path, [40200002, 40200001], [3, 0], n_classes=4)
+    assert read_predictions(tmp_path) == read_predictions(tmp_path, 4) == {40200002: 3, 40200001: 0}
+    with pytest.raises(ResultError, match=r"class 3 is not in 0\.\.2"):
+        read_predictions(tmp_path, 3)
     (tmp_path / "predictions.csv").write_text("image_id,class\n1,2\n1,3\n")
     with pytest.raises(ResultError, match="twice"):
         read_predictions(tmp_path)
@@ -126,3 +180,25 @@ def test_predictions(tmp_path):
         (tmp_path / "predictions.csv").write_text(text)
         with pytest.raises(ResultError, match="cannot be read as predictions"):
             read_predictions(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_classes_that_a_domain_does_not_have_are_never_written(tmp_path, wrong):
+    write_predictions(tmp_path, [1, 2], [4, 0], n_classes=5)
+    with pytest.raises(ResultError, match=f"1 of 2 predictions .* classes beyond its 5, such as {wrong}"):
+        write_predictions(tmp_path, [1, 2], [0, wrong], n_classes=5)
+    assert read_predictions(tmp_path) == {1: 4, 2: 0}
+
+
+def test_changed_predictions_are_told_until_they_are_written_again(tmp_path):
+    write_predictions(tmp_path, [1, 2], [3, 0], n_classes=5)
+    write_result(tmp_path, result())
+    path = tmp_path / "predictions.csv"
+    path.write_text(path.read_text().replace("1,3", "1,2"))
+    with pytest.raises(ResultError, match=r"it is not what was written.*run `mdl eval`"):
+        read_predictions(tmp_path)
+    write_predictions(tmp_path, [1, 2], [1, 1], n_classes=5)
+    assert read_predictions(tmp_path) == {1: 1, 2: 1} and read_result(tmp_path) == result()
+    (tmp_path / DONE_FILE).write_text("{}")
+    with pytest.raises(ResultError, match="DONE is damaged"):
+        read_result(tmp_path)

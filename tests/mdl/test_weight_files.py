@@ -145,7 +145,7 @@ def test_a_flipped_bit_is_refused(dtd):
 
 def test_other_files_are_refused(net, dtd, tmp_path):
     refused(without_domains(), tmp_path / "none.safetensors", "There is no file .*none.safetensors")
-    refused(without_domains(), tmp_path, "is no whole safetensors file")
+    refused(without_domains(), tmp_path, "There is no file")
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     refused(without_domains(), tmp_path / "foreign.safetensors", "was not written by mdl")
     base = save_body(net.body, tmp_path / "body.safetensors")
@@ -158,8 +158,17 @@ def edited(path, **changes):
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["mdl"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header.pop("header_hash")  # with it, the change itself would be told
     header.update(changes)
     save_file(tensors, path, {"mdl": json.dumps({k: v for k, v in header.items() if v != "drop"})})
+
+
+def test_a_header_that_was_changed_is_told(dtd):
+    """What the weights were trained with is as much part of the file as they are."""
+    content = dtd.read_bytes()
+    assert content.count(b"paper") == 1
+    dtd.write_bytes(content.replace(b"paper", b"qaper"))
+    refused(without_domains(), dtd, "is damaged: its metadata are not those that were written")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import CONCEPTS, make_run, reseal
+from run_writer import CONCEPTS, make_run, reseal
 
 from data_prep.common.errors import UserError
 from dissect.run_store import REPLICATE_COLUMNS, UNIT_COLUMNS, open_run, read_info, write_table

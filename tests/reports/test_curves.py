@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import make_run
+from run_writer import make_run
 
 from data_prep.common.errors import UserError
 from dissect.run_store import open_run
@@ -28,7 +28,7 @@ def test_lines_are_the_numbers_of_unique_detectors(tmp_path: Path) -> None:
     panels = {name: [p for p in populations(run) if p.network == name] for name in ("one", "two", "three")}
     with figure_style():
         figure = layer_curves(panels)
-        assert render(figure, "png")[:4] == b"\x89PNG"
+        assert render(figure, ["png"])["png"][:4] == b"\x89PNG"
     assert [axis.get_title(loc="left") for axis in figure.axes] == list(panels)
     for axis, pops in zip(figure.axes, panels.values(), strict=True):
         for line, operator in zip(axis.get_lines(), ("depthwise", "pointwise"), strict=True):

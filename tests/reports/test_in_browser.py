@@ -8,8 +8,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from dissect.run_store import open_run
 from reports.page import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -87,3 +90,32 @@ def test_policy_stops_foreign_scripts(reported: Path, tmp_path: Path) -> None:
     page.write_text(source.replace("</body>", "<script>document.title = 'run';</script></body>"), encoding="utf-8")
     document, console = opened(page, tmp_path / "profile")
     assert "<title>run</title>" not in document and any("Content Security Policy" in line for line in console)
+
+
+def test_masks_on_the_canvas_are_those_of_the_run(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """Read back pixel by pixel: on white images, at the size of the canvas, white is inside and nothing else is."""
+    folder = run_folder(networks={"n": [("1", "conv", 9)]}, image_size=(104, 78), label_shape=(78, 104), n_images=4)
+    run = open_run(folder)
+    for name in run.images["name"]:
+        Image.new("RGB", (104, 78), "white").save(run.image_root / name)
+    read_back = """<script>
+    addEventListener("load", () => setTimeout(() => {
+      for (const canvas of document.querySelectorAll("#list canvas")) {
+        const { data } = canvas.getContext("2d").getImageData(0, 13, 104, 78);
+        canvas.dataset.inside = Array.from({ length: 104 * 78 }, (_, k) => Number(data[4 * k + 2] > 200)).join("");
+      }
+    }, 500));
+    </script></body>"""
+    source = write_report(folder).read_text(encoding="utf-8")
+    page = tmp_path / "page.html"
+    without_policy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
+    page.write_text(without_policy.replace("</body>", read_back), encoding="utf-8")
+    document, console = opened(page, tmp_path / "profile")
+    strips = re.findall(r'class="strip" data-unit="(\d+)">(.*?)</div>', in_the_list(document), re.S)
+    strongest, n_masks = run.strongest_masks("n"), 0
+    for unit, strip in strips:
+        for rank, pixels in enumerate(re.findall(r'data-inside="([01]+)"', strip)):
+            drawn = np.array(list(pixels), int).reshape(78, 104) == 1
+            np.testing.assert_array_equal(drawn, strongest.mask(int(unit), rank))
+            n_masks += 0 < drawn.sum() < drawn.size
+    assert console == [] and n_masks > 15

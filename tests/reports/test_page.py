@@ -253,8 +253,8 @@ def test_a_folder_that_may_only_be_read(run_folder: Callable[..., Path], monkeyp
     with pytest.raises(RunFolderError) as caught:
         write_report(folder)
     assert str(caught.value) == (
-        f"The report cannot be written into {folder} ({os.strerror(number)}): `dissect report {folder} --out FOLDER` writes it "
-        f"into another one."
+        f"The report cannot be written into {folder} ({os.strerror(number)}): give another folder as `out`, as in "
+        f"`dissect report`."
     )
 
 

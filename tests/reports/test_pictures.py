@@ -1,55 +1,18 @@
-"""Masks travel to the page unchanged, and strips show the images that the run names."""
+"""Strips show the images that the run names."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from dissect.run_store import open_run
-from reports.overlay import OUTSIDE_SHARE, fit_mask, grey_placeholder
-from reports.pictures import MASK_SIDE, TILE, Pictures, encode_mask
+from reports.crew import Crew
+from reports.overlay import OUTSIDE_SHARE, grey_placeholder
+from reports.pictures import TILE, Pictures
 from reports.summary import populations
-
-
-def decode(text: str) -> np.ndarray:
-    """An independent reading of the format that `encode_mask` states."""
-    width, height, *rest = base64.b64decode(text)
-    pixels: list[bool] = []
-    inside, values = False, iter(rest)
-    for low in values:
-        pixels += [inside] * (low if low < 128 else (low - 128) + 128 * next(values))
-        inside = not inside
-    pixels += [inside] * (width * height - len(pixels))
-    return np.array(pixels, bool).reshape(height, width)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (MASK_SIDE, 61), (MASK_SIDE, MASK_SIDE)])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
-def test_mask_survives(shape: tuple[int, int], share: float) -> None:
-    mask = np.random.default_rng(3).random(shape) < share
-    np.testing.assert_array_equal(decode(encode_mask(mask)), mask)
-
-
-def test_long_runs_survive() -> None:
-    mask = np.zeros((MASK_SIDE, MASK_SIDE), bool)
-    mask[1:40, :] = True
-    np.testing.assert_array_equal(decode(encode_mask(mask)), mask)
-
-
-def test_large_mask_is_reduced_and_never_vanishes() -> None:
-    mask = np.zeros((300, 200), bool)
-    mask[100:180, 50:120] = True
-    reduced = decode(encode_mask(mask))
-    assert reduced.shape == (80, 53)
-    np.testing.assert_array_equal(reduced, fit_mask(mask, (80, 53)))
-    speck = np.zeros((800, 800), bool)
-    speck[400, 400] = True
-    assert decode(encode_mask(speck)).sum() == 1
 
 
 def test_strip_shows_the_named_image_inside_the_mask(run_folder: Callable[..., Path]) -> None:
@@ -85,5 +48,5 @@ def test_vanished_image_becomes_a_grey_square(run_folder: Callable[..., Path]) -
     position = next(k for k, dead in enumerate(population.units["dead"]) if not dead)
     strip = pictures.strip(population, position, 1)
     np.testing.assert_array_equal(strip, grey_placeholder(TILE))
-    assert pictures.thumbnails([0, 3], 32, lambda n, total: None) == ["", ""]
+    assert pictures.thumbnails([0, 3], 32, Crew(0), lambda n, total: None) == ["", ""]
     assert {run.images["name"][0], run.images["name"][3]} <= pictures.missing

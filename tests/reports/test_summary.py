@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import reseal
+from run_writer import reseal
 
 from dissect.run_store import open_run
 from reports.summary import Population, categories_of, lanes, network_title, populations

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import reseal
 from PIL import Image
+from run_writer import reseal
 
 from dissect.run_store import RunFolderError, open_run
+from reports.crew import Crew
 from reports.pictures import Pictures
 from reports.summary import categories_of, populations
 from reports.unit_browser import browser_table, choose_size
@@ -21,7 +22,8 @@ from reports.unit_browser import browser_table, choose_size
 def table_of(folder: Path, **options: int) -> dict:
     run = open_run(folder)
     pops = populations(run)
-    return browser_table(run, pops, Pictures(run), categories_of(run, pops), **options)
+    with Crew(0) as crew:
+        return browser_table(run, pops, Pictures(run), categories_of(run, pops), crew=crew, **options)
 
 
 def test_every_unit_is_there_with_its_numbers(reported: Path, rows: Callable[..., list[dict[str, str]]]) -> None:

@@ -7,15 +7,14 @@ The file may import what lies beside it. It is run once in a process, as an impo
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.common.errors import UserError, nearest
+from data_prep.common.errors import UserError, nearest, reason
+from data_prep.common.user_code import load_file, module_name
 from mdl.closed_form import PUBLISHED_WIDTH
 from mdl.networks.sharing.base import SharingMethod
 
@@ -50,23 +49,12 @@ def method_from_file(specification: str, taken: Iterable[str]) -> type[SharingMe
 
 
 def _loaded(path: Path) -> ModuleType:
-    path = path.resolve()
-    name = f"_sharing_method_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:  # else its classes would be others than those in the networks that they made
-        return sys.modules[name]
-    loader = importlib.util.spec_from_file_location(name, path)
-    assert loader is not None and loader.loader is not None  # a path that ends in .py has one
-    module = importlib.util.module_from_spec(loader)
-    sys.modules[name] = module  # dataclasses look their module up there
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    if loaded := sys.modules.get(module_name(path)):
+        return loaded  # else its classes would be others than those in the networks that they made
     try:
-        loader.loader.exec_module(module)
+        return load_file(path)
     except (Exception, SystemExit) as error:  # a script without a main guard may end itself
-        del sys.modules[name]
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
-        raise UserError(f"{path} cannot be loaded ({type(error).__name__}: {reason}): correct its code.") from error
-    return module
+        raise UserError(f"{path} cannot be loaded ({reason(error)}): correct its code.") from error
 
 
 def _is_method(value: object) -> bool:

@@ -1,0 +1,118 @@
+"""Lanes: batches are computed beside each other, each on one thread, so that no thread waits for another.
+
+    with look_in_lanes(model, ["layer4"], n_lanes=2) as look_at:
+        for batch, maps in look_at(batches, lambda look, batch: look(batch)):    # in the order of the batches
+            ...
+
+PyTorch shares one small convolution among all cores by default, and its threads wait for each other at each: on a busy machine,
+or one with many cores, most of the time goes into waiting. A lane never waits, and what one thread computes does not depend on
+how many there are: maps are the same bits for any number of lanes, on any number of cores.
+
+Each lane has a network of its own that shares the parameters, since a network may keep things in itself during a forward pass.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dissect.layouts import Layout
+from dissect.steadiness import SteadyLook
+from dissect.taps import Look, tap_layers
+
+Maps = dict[str, Tensor]
+Work = Callable[[Look, Any], Maps]
+LookAt = Callable[[Iterable[Any], Work], Iterator[tuple[Any, Maps]]]
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def look_in_lanes(
+    model: nn.Module,
+    layers: Sequence[str],
+    layouts: Mapping[str, Layout] | None = None,
+    *,
+    n_lanes: int,
+    allow_varying: bool = False,
+) -> Iterator[tuple[LookAt, SteadyLook]]:
+    """Tap `layers` as `taps.tap_layers` does, in `n_lanes` lanes; yields the function above, and what is known of steadiness.
+
+    The first batch is computed alone, and looked at twice (`steadiness`). At most `n_lanes` batches are ahead of the one that
+    comes next. An error, of the network or of the batches, is raised at the place of its batch, after those before it.
+    """
+    with ExitStack() as stack:
+        models = [model, *_siblings(model, n_lanes - 1)]
+        first, *others = (stack.enter_context(tap_layers(one, layers, layouts)) for one in models)
+        steady = SteadyLook(first, allow_varying=allow_varying)
+        free: SimpleQueue[Look] = SimpleQueue()
+        looks: list[Look] = [steady, *others]
+        for look in looks:
+            free.put(look)
+        threads = stack.enter_context(
+            ThreadPoolExecutor(len(models), "lane", initializer=torch.set_num_threads, initargs=(1,))
+        )
+
+        def look_at(batches: Iterable[Any], work: Work) -> Iterator[tuple[Any, Maps]]:
+            def in_a_lane(batch: Any) -> Maps:
+                look = free.get()
+                try:
+                    return work(look, batch)
+                finally:
+                    free.put(look)
+
+            coming: deque[tuple[Any, Future[Maps]]] = deque()
+            batches, broken = iter(batches), None
+            for batch in batches:  # only the first
+                yield batch, work(steady, batch)
+                break
+            while True:
+                while broken is None and len(coming) < (n_lanes if len(models) > 1 else 1):
+                    try:
+                        batch = next(batches)
+                    except StopIteration:
+                        break
+                    except Exception as error:
+                        broken = error
+                        break
+                    coming.append((batch, threads.submit(in_a_lane, batch)))
+                if not coming:
+                    break
+                batch, future = coming.popleft()
+                yield batch, future.result()
+            if broken is not None:
+                raise broken
+
+        try:
+            yield look_at, steady
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch computes on one thread in the `with` block, and on as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _siblings(model: nn.Module, n: int) -> list[nn.Module]:
+    """Further networks with the very parameters of this one; none where it cannot be copied, which is told."""
+    try:
+        return [copy.deepcopy(model, {id(parameter): parameter for parameter in model.parameters()}) for _ in range(n)]
+    except Exception as error:  # whatever a network of the user's own may raise
+        _log.warning("The network cannot be copied (%s), so it computes in one lane.", error)
+        return []

@@ -1,0 +1,101 @@
+"""The figures of a report on their way into files and into the page, a sheet at a time.
+
+with Crew(n_helpers) as crew:
+    drawn = draw_sheets(subject, FIGURES, crew)                   # helpers begin to make files of them
+    sections = write_sheets(drawn, folder / "figures", crew)      # waits, writes the files, and says what the page shows
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from reports.crew import Crew, Task
+from reports.figures import FIGURES, ReportFigure, Subject
+from reports.style import figure_style, files_of, write_files
+
+_LARGEST_SVG = 400_000
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A drawn figure, or one of its sheets.
+
+    source: the picture itself, as an address in the page. files: where its PNG and SVG lie beside the page, without their
+    endings. width: CSS pixels at which it is meant to be seen.
+    """
+
+    source: str
+    files: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page that shows figures: those of one heading, each with its sheets."""
+
+    id: str
+    heading: str
+    figures: list[tuple[ReportFigure, list[Sheet]]]
+
+
+@dataclass(frozen=True)
+class DrawnFigure:
+    """A figure whose sheets are drawn, and the tasks that make files of them: the bytes of each by its format."""
+
+    figure: ReportFigure
+    sheets: list[tuple[Figure, Task[dict[str, bytes]]]]
+
+
+def draw_sheets(subject: Subject, figures: Sequence[ReportFigure], crew: Crew) -> list[DrawnFigure]:
+    """Draw every figure and have its files made. No population, no figure.
+
+    A figure that is not of the report's own list may use what only this process has, and its files are made here.
+    """
+    if not subject.networks:
+        return []
+    drawn = []
+    with figure_style():
+        for figure in figures:
+            sheets = figure.draw(subject)
+            own = any(figure is each for each in FIGURES)
+            tasks = [crew.submit(files_of, sheet, figure.photographs, may_travel=own) for sheet in sheets]
+            drawn.append(DrawnFigure(figure, list(zip(sheets, tasks, strict=True))))
+    return drawn
+
+
+def write_sheets(
+    drawn: Sequence[DrawnFigure], folder: Path, crew: Crew, done: Callable[[int, int], object] = lambda n, total: None
+) -> list[Section]:
+    """Write `STEM.png` and `STEM.svg` of every sheet; what the page shows of them. done: called with the sheets written."""
+    n_sheets, n_written = sum(len(each.sheets) for each in drawn), 0
+    sections = []
+    for heading, group in groupby(drawn, lambda each: each.figure.heading):
+        written: list[tuple[ReportFigure, list[Sheet]]] = []
+        for each in group:
+            written.append((each.figure, []))
+            for k, (sheet, task) in enumerate(each.sheets):
+                stem = each.figure.stem if k == 0 else f"{each.figure.stem}-{k + 1}"
+                written[-1][1].append(_write_sheet(folder / stem, sheet, crew.result(task)))
+                n_written += 1
+                done(n_written, n_sheets)
+        sections.append(Section(written[0][0].stem, heading, written))
+    return sections
+
+
+def _write_sheet(stem: Path, figure: Figure, files: dict[str, bytes]) -> Sheet:
+    """Write the files; in the page, photographs go as JPEG and drawings as SVG, or as PNG where that is smaller."""
+    write_files({format: files[format] for format in ("png", "svg")}, stem)
+    if "jpg" in files:
+        content, kind = files["jpg"], "jpeg"
+    elif len(files["svg"]) <= _LARGEST_SVG:
+        content, kind = files["svg"], "svg+xml"
+    else:
+        content, kind = files["png"], "png"
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return Sheet(source, f"figures/{stem.name}", round(figure.get_figwidth() * 134))
