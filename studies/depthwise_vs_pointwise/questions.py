@@ -37,18 +37,21 @@ def units_of(runs: Iterable[Run], networks: Sequence[str]) -> tuple[pd.DataFrame
     return pd.concat(units), pd.concat(replicates)
 
 
-def difference(units: pd.DataFrame) -> float:
-    """Depthwise - pointwise: unique detectors at equal numbers of units, added up over the layers of one network."""
+def difference(units: pd.DataFrame, drawn: Mapping[str, int] | None = None) -> float:
+    """Depthwise - pointwise: unique detectors at equal numbers of units, added up over the layers of one network.
+
+    drawn: how many units of each operator, by layer; as many as the smaller of the two has if not given.
+    """
     total = 0.0
-    for _, layer in units.groupby("layer", sort=False):
-        depthwise, pointwise = (layer[layer["operator"] == name] for name in ("depthwise", "pointwise"))
-        n = min(len(depthwise), len(pointwise))
+    for layer, found in units.groupby("layer", sort=False):
+        depthwise, pointwise = (found[found["operator"] == name] for name in ("depthwise", "pointwise"))
+        n = drawn[str(layer)] if drawn else min(len(depthwise), len(pointwise))
         total += attributes_among(depthwise, n) - attributes_among(pointwise, n)
     return total
 
 
-def _change(units: pd.DataFrame, first: str, second: str) -> float:
-    return difference(units[units["network"] == second]) - difference(units[units["network"] == first])
+def _mean_difference(units: pd.DataFrame, networks: Sequence[str], drawn: Mapping[str, int] | None = None) -> float:
+    return sum(difference(units[units["network"] == name], drawn) for name in networks) / len(networks)
 
 
 def with_interval(units: pd.DataFrame, replicates: pd.DataFrame, layer: str, name: str, statistic: Statistic) -> Row:
@@ -75,19 +78,35 @@ def differences(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def width_table(full: Sequence[Run], half: Run, suffix: str = "-half") -> pd.DataFrame:
-    """The difference at half width (network NAME-half) and at full width (NAME), and its change."""
+def width_table(full: Sequence[Run], half: Run, suffix: str = "-half", control: str = "untrained") -> pd.DataFrame:
+    """The difference at half width (network NAME-half) and at full width (NAME), and its change.
+
+    `drawn`: the difference at full width among as many units as the narrow network has, and its change: more units find more
+    concepts. The last rows are the mean over all networks but the control.
+    """
+    narrow = list(dict.fromkeys(half.units["network"]))
+    pairs = {name.removesuffix(suffix): [name] for name in narrow}
+    pairs["mean of the trained"] = [name for name in narrow if name != control + suffix]
     rows: list[Row] = []
-    for narrow in dict.fromkeys(half.units["network"]):
-        wide = narrow.removesuffix(suffix)
-        units, replicates = units_of([*full, half], [narrow, wide])
+    for title, members in pairs.items():
+        wide = [name.removesuffix(suffix) for name in members]
+        units, replicates = units_of([*full, half], [*members, *wide])
+        sizes = units[units["network"] == members[0]].groupby(["layer", "operator"]).size().groupby("layer").min()
+        drawn = {str(layer): int(n) for layer, n in sizes.items()}
+        statistics: dict[str, Statistic] = {
+            "half": partial(_mean_difference, networks=members),
+            "full": partial(_mean_difference, networks=wide),
+            "change": lambda table, m=members, w=wide: _mean_difference(table, w) - _mean_difference(table, m),
+            "drawn": partial(_mean_difference, networks=wide, drawn=drawn),
+            "drawn_change": lambda table, m=members, w=wide, d=drawn: (
+                _mean_difference(table, w, d) - _mean_difference(table, m)
+            ),
+        }
         for layer in layers_of(units):
-            row: Row = {"data": half.info["data"]["name"], "network": wide, "layer": layer}
-            for name, network in (("half", narrow), ("full", wide)):
-                mine = (table[table["network"] == network] for table in (units, replicates))
-                row |= with_interval(*mine, layer, name, difference)
-            change = partial(_change, first=narrow, second=wide)
-            rows.append(row | with_interval(units, replicates, layer, "change", change))
+            row: Row = {"data": half.info["data"]["name"], "network": title, "layer": layer}
+            for name, statistic in statistics.items():
+                row |= with_interval(units, replicates, layer, name, statistic)
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

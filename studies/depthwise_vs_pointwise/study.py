@@ -45,7 +45,10 @@ FOLDS, ROTATION = 10, 1
 
 @dataclass(frozen=True)
 class Part:
-    """Some networks and layers that are dissected into one run folder. rotate: the seed of a random basis, if any."""
+    """Some networks and layers that are dissected into one run folder. rotate: the seed of a random basis, if any.
+
+    photographs: not on the embedded set, which has too few concepts to tell more.
+    """
 
     name: str
     networks: tuple[str, ...]
@@ -54,6 +57,7 @@ class Part:
     rotate: int | None = None
     tap: TapPoint = Settings.tap
     quantile: float = Settings.quantile
+    photographs: bool = False
 
 
 PARTS = (
@@ -63,17 +67,17 @@ PARTS = (
     Part("rotated", PAPER, LAYERS, rotate=ROTATION),
     Part("lite0", ("lite0", "lite0-untrained"), LITE0_LAYERS),
     Part("lite0-rotated", ("lite0",), LITE0_LAYERS, rotate=ROTATION),
-    Part("lite12", ("lite1", "lite1-untrained", "lite2", "lite2-untrained"), LITE12_LAYERS),
-    Part("half-width", HALF_WIDTH, LAYERS),
-    Part("training", EPOCHS, LAYERS),
-    Part("tap-bn", PAPER, LAYERS, tap="bn"),
-    Part("tap-relu", PAPER, LAYERS, tap="relu"),
-    Part("level-0.99", PAPER, LAYERS, quantile=0.99),
-    Part("level-0.999", PAPER, LAYERS, quantile=0.999),
-    Part("lite0-tap-bn", ("lite0",), LITE0_LAYERS, tap="bn"),
-    Part("lite0-tap-relu", ("lite0",), LITE0_LAYERS, tap="relu"),
-    Part("lite0-level-0.99", ("lite0",), LITE0_LAYERS, quantile=0.99),
-    Part("lite0-level-0.999", ("lite0",), LITE0_LAYERS, quantile=0.999),
+    Part("lite12", ("lite1", "lite1-untrained", "lite2", "lite2-untrained"), LITE12_LAYERS, photographs=True),
+    Part("half-width", HALF_WIDTH, LAYERS, photographs=True),
+    Part("training", EPOCHS, LAYERS, photographs=True),
+    Part("tap-bn", PAPER, LAYERS, tap="bn", photographs=True),
+    Part("tap-relu", PAPER, LAYERS, tap="relu", photographs=True),
+    Part("level-0.99", PAPER, LAYERS, quantile=0.99, photographs=True),
+    Part("level-0.999", PAPER, LAYERS, quantile=0.999, photographs=True),
+    Part("lite0-tap-bn", ("lite0",), LITE0_LAYERS, tap="bn", photographs=True),
+    Part("lite0-tap-relu", ("lite0",), LITE0_LAYERS, tap="relu", photographs=True),
+    Part("lite0-level-0.99", ("lite0",), LITE0_LAYERS, quantile=0.99, photographs=True),
+    Part("lite0-level-0.999", ("lite0",), LITE0_LAYERS, quantile=0.999, photographs=True),
     Part("curve", (*PAPER, "untrained"), ALL_LAYERS, folds=1),
     Part("curve-rotated", PAPER[:1], ALL_LAYERS, folds=1, rotate=ROTATION),
     Part("lite0-curve", ("lite0",), ALL_LITE0_LAYERS, folds=1),
@@ -105,7 +109,8 @@ def main(
     sources = Sources(half_width, checkpoints)
     for label_set in [] if tables_only else [open_embedded(), *([open_broden(data)] if data else [])]:
         for part in PARTS:
-            if part.name in parts if parts else all(map(sources.has, part.networks)):
+            wanted = part.name in parts if parts else all(map(sources.has, part.networks))
+            if wanted and not (part.photographs and label_set.name == "embedded"):
                 dissect_part(part, label_set, out / label_set.name, sources)
     if not parts:
         tables.write(out, HERE, trained, checkpoints)

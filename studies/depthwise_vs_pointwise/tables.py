@@ -84,8 +84,8 @@ def _found(finished: Mapping[str, Run], checkpoints: Path | None) -> Iterator[tu
     chosen = {choice: [finished[part] for part in parts if part in finished] for choice, parts in CHOICES.items()}
     if all(chosen.values()):
         yield "choices", pd.concat([questions.choice_table(choice, runs) for choice, runs in chosen.items()])
-    if {"paper", "domains"} <= finished.keys():
-        both = [finished["paper"], finished["domains"]]
+    both = [finished[part] for part in ("paper", "domains") if part in finished]
+    if len(both) == 2 and not is_drawn(both[0].info["data"]["name"]):
         yield "sharing", sharing.sharing_table(both, BASE, SHARING, WHOLE)
         yield "repeats", sharing.repeat_table(both, BASE, SHARING, WHOLE, both[0].info["settings"]["iou_cut"])
 
