@@ -34,6 +34,7 @@ def difference_figure(differences: pd.DataFrame, width: pd.DataFrame) -> Figure:
     """A panel for each place of a layer and one for their sum; a row for each network; right of zero depthwise is ahead."""
     networks = list(dict.fromkeys(differences["network"]))
     figure = new_figure(PAGE_WIDTH, 0.9 + 0.19 * len(networks))
+    figure.set_layout_engine("constrained")
     axes: Sequence[Axes] = figure.subplots(1, len(PLACES), sharey=True)
     for place, (axis, title) in enumerate(zip(axes, PLACES, strict=True)):
         for row, network in enumerate(networks):

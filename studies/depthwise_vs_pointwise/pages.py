@@ -44,9 +44,14 @@ def filled(text: str, blocks: dict[str, str]) -> str:
     return pattern.sub(lambda found: f"{found[1]}\n{blocks[found[2]]}\n{found[3]}", text)
 
 
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """The CSV files of a folder by their names."""
+    return {path.stem: pd.read_csv(path, keep_default_na=False) for path in sorted(folder.glob("*.csv"))}
+
+
 def blocks(folder: Path) -> dict[str, str]:
     """The Markdown of every marked place, from the CSV files of a folder."""
-    read = {path.stem: pd.read_csv(path, keep_default_na=False) for path in folder.glob("*.csv")}
+    read = read_tables(folder)
     made: dict[str, str] = {}
     for name, table in read.items():
         for data in table["data"].unique():

@@ -12,6 +12,7 @@ networks of other domains, beside depthwise units of the same layer, which began
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -123,7 +124,10 @@ def repeat_table(runs: Sequence[Run], base: str, others: Sequence[str], trained_
     what can be kept is kept. The folds are halved in five ways and the counts pooled. Thresholds are those of all images.
     """
     networks = (base, *others, trained_whole)
-    cells = [_repeats(runs, base, networks, without, cut).assign(left_out=without) for without in (None, *range(10))]
+    counted = {
+        name: _Counted.of(next(run for run in runs if name in set(run.units["network"])), name) for name in networks
+    }
+    cells = [_repeats(counted, base, without, cut).assign(left_out=without) for without in (None, *range(10))]
     full, replicates = cells[0], pd.concat(cells[1:])
     members = {SAME: [base], **{name: [name] for name in networks[1:]}, SHARING: list(others)}
     rows: list[Row] = []
@@ -153,16 +157,44 @@ def _pooled(counts: pd.DataFrame, members: Sequence[str], against: str | None) -
     return share(members) / (share([against]) or 1.0 if against else 1.0)
 
 
-def _repeats(runs: Sequence[Run], base: str, networks: Sequence[str], left_out: int | None, cut: float) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Counted:
+    """A network's units and its counts by fold. category: (C,) that of each concept."""
+
+    units: pd.DataFrame
+    folds: Counts
+    concepts: pd.DataFrame
+    category: np.ndarray
+
+    @staticmethod
+    def of(run: Run, network: str) -> _Counted:
+        arrays, names = run.counts(network), [str(name) for name in run.info["data"]["categories"]]
+        return _Counted(
+            run.units[run.units["network"] == network].reset_index(drop=True),
+            Counts(*(arrays[FOLD + name] for name in Counts._fields)),
+            run.concepts,
+            category_numbers(run.concepts["category"].tolist(), names),
+        )
+
+    def labelled(self, folds: Sequence[int], cut: float) -> pd.DataFrame:
+        """The units with the concepts that the images of these folds give them."""
+        counts = Counts(*(by_fold[list(folds)].sum(0) for by_fold in self.folds))
+        iou = intersection_over_union(counts, self.category)
+        best = np.where(self.units["dead"], -1, best_concepts(iou))
+        concept = self.concepts.iloc[np.maximum(best, 0)].reset_index(drop=True)
+        detector = (best >= 0) & (iou.max(1) > cut)
+        return self.units.assign(category=concept["category"], label=concept["label"], detector=detector)
+
+
+def _repeats(counted: Mapping[str, _Counted], base: str, left_out: int | None, cut: float) -> pd.DataFrame:
     """(network, layer, operator): detectors of the base on one half of the folds, and kept by the network on the other."""
     folds = [fold for fold in range(10) if fold != left_out]
     rows: list[Row] = []
     for first in range(N_SPLITS):
         half = [folds[(first + k) % len(folds)] for k in range(5)]
         rest = [fold for fold in folds if fold not in half]
-        of_base = _labelled(runs, base, half, cut)
-        for network in networks:
-            found = _labelled(runs, network, rest, cut)
+        of_base = counted[base].labelled(half, cut)
+        for network, found in ((name, one.labelled(rest, cut)) for name, one in counted.items()):
             for (layer, operator), units in of_base.groupby(["layer", "operator"], sort=False):
                 other = found[(found["layer"] == layer) & (found["operator"] == operator)]
                 n_detectors = int(units["detector"].sum())
@@ -173,17 +205,3 @@ def _repeats(runs: Sequence[Run], base: str, networks: Sequence[str], left_out: 
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows).groupby(["network", "layer", "operator"], sort=False).sum().reset_index()
-
-
-def _labelled(runs: Sequence[Run], network: str, folds: Sequence[int], cut: float) -> pd.DataFrame:
-    """The units of a network with the concepts that the images of these folds give them."""
-    run = next(run for run in runs if network in set(run.units["network"]))
-    units = run.units[run.units["network"] == network].reset_index(drop=True)
-    arrays: Mapping[str, np.ndarray] = run.counts(network)
-    category = category_numbers(run.concepts["category"].tolist(), [str(c) for c in run.info["data"]["categories"]])
-    counts = Counts(*(arrays[FOLD + name][list(folds)].sum(0) for name in Counts._fields))
-    iou = intersection_over_union(counts, category)
-    best = np.where(units["dead"], -1, best_concepts(iou))
-    concept = run.concepts.iloc[np.maximum(best, 0)].reset_index(drop=True)
-    detector = (best >= 0) & (iou.max(1) > cut)
-    return units.assign(category=concept["category"], label=concept["label"], detector=detector)

@@ -114,7 +114,7 @@ def main(
                 dissect_part(part, label_set, out / label_set.name, sources)
     if not parts:
         tables.write(out, HERE, trained, checkpoints)
-        write_figures(out / "embedded", HERE)
+        write_figures(out, HERE)
         print(f"written: {HERE / 'README.md'}")
 
 
@@ -143,11 +143,21 @@ def dissect_part(part: Part, label_set: LabelledImages, out: Path, sources: Sour
 
 
 def write_figures(runs: Path, out: Path) -> None:
-    """Figures 5 and 6 and the curves over all layers, of the embedded set: no real image is in them."""
+    """The differences, and, of the embedded set, Figures 5 and 6 and the curves over all layers: no real image is in them.
+
+    runs: the folder of all runs.
+    """
+    from figure import write_differences
+    from pages import is_drawn, read_tables
+
     from dissect import open_run
     from reports import figure_style, layer_curves, populations, write_figure, write_report
     from reports.bars import Measure
 
+    read = read_tables(out)
+    differences, width = (table[~table["data"].map(is_drawn)] for table in (read["differences"], read["width"]))
+    write_differences(differences, width, out / "differences")
+    runs = runs / "embedded"
     write_report(runs / "paper")
     for name in ("figure5", "figure6"):
         shutil.copyfile(runs / "paper" / "figures" / f"{name}.png", out / f"{name}.png")
