@@ -7,7 +7,8 @@
 
 A map whose largest value is not above the threshold has an empty mask and is never stored. Beyond `ceiling` bytes the
 maps go to files in `folder`; the counts do not change. Each file carries the `key` of its run and its own number, and is read
-back only where they fit.
+back only where they fit. Where the files would take too much disk the store is given up (`give_up`), and the maps are computed a
+second time once the thresholds are known.
 """
 
 from __future__ import annotations
@@ -66,12 +67,18 @@ class Candidates:
         self.ceiling = ceiling
         self.in_memory: list[Batch] = []
         self.files: list[Path] = []
+        self.given_up = False
         self.n_bytes = 0
+        self.n_bytes_on_disk = 0
+        self._digests: list[str] = []
+        self._forgotten: list[Path] = []
         self._prune_at = ceiling // 8
 
     def add(self, images: np.ndarray, batch: dict[int, Maps], bounds: Sequence[np.ndarray]) -> None:
         """images: (B,) numbers of the next few images; batch: layer -> their maps; bounds: for each layer what its units
         must exceed so far, (U,)."""
+        if self.given_up:
+            return
         self.in_memory.append((images, batch))
         self.n_bytes += _n_bytes(batch)
         if self.n_bytes > self._prune_at:
@@ -89,6 +96,10 @@ class Candidates:
 
     def spill(self) -> None:
         """Move what is in memory to a file, after those already there."""
+        if self.given_up:
+            for path in self._forgotten:
+                path.unlink(missing_ok=True)
+            self._forgotten = sorted(self.folder.glob("candidates-*.npz"))
         if not self.in_memory:
             return
         path = self._file(len(self.files))
@@ -103,11 +114,19 @@ class Candidates:
         with atomic_write(path) as file:
             np.savez(file, **arrays)
         self.files.append(path)
+        self.n_bytes_on_disk += path.stat().st_size
         self.in_memory, self.n_bytes, self._prune_at = [], 0, self.ceiling // 8
+
+    def give_up(self) -> None:
+        """Forget all maps, and keep none from now on. The files stay until a second `spill`: a run that is killed before the
+        checkpoint after the first resumes from one that still needs them."""
+        self.in_memory, self.files, self._digests, self.given_up = [], [], [], True
+        self.n_bytes = self.n_bytes_on_disk = 0
 
     def hashes(self) -> list[str]:
         """The sha256 of each file, in their order."""
-        return [sha256_of(path) for path in self.files]
+        self._digests += [sha256_of(path) for path in self.files[len(self._digests) :]]
+        return self._digests
 
     def adopt(self, hashes: Sequence[str], n_images: int) -> None:
         """Continue with the files of these `hashes` that an interrupted store left in the folder. Raises `ValueError` where
@@ -119,21 +138,24 @@ class Candidates:
         found = sum(map(_n_images, files))
         if found != n_images:
             raise ValueError(f"its files are of {found} images, not {n_images}")
-        self.files = files
+        self.files, self._digests = files, list(hashes)
+        self.n_bytes_on_disk = sum(path.stat().st_size for path in files)
 
     def _file(self, n: int) -> Path:
         return self.folder / f"candidates-{n:05d}.npz"
 
-    def batches(self, thresholds: Sequence[np.ndarray]) -> Iterator[Batch]:
-        """Every batch in the order added, only the maps that pass the final thresholds."""
+    def batches(self, thresholds: Sequence[np.ndarray], after: int = -1) -> Iterator[Batch]:
+        """Every batch in the order added, only the maps that pass the final thresholds; those up to image number `after` are
+        left out."""
         files, in_memory = tuple(self.files), tuple(self.in_memory)  # a spill meanwhile must not show maps twice
         for number, path in enumerate(files):
-            for images, batch in self._read(path, number):
+            for images, batch in self._read(path, number, after):
                 yield images, _passing(batch, thresholds)
         for images, batch in in_memory:
-            yield images, _passing(batch, thresholds)
+            if images[-1] > after:
+                yield images, _passing(batch, thresholds)
 
-    def _read(self, path: Path, number: int) -> Iterator[Batch]:
+    def _read(self, path: Path, number: int, after: int) -> Iterator[Batch]:
         """One batch at a time, so that reading back needs no more memory than writing did."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -141,9 +163,11 @@ class Candidates:
                     raise ValueError("it is of another run, or another part of this one")
                 keys = [key.split(".") for key in arrays.files if "." in key]
                 for n in sorted({int(key[0]) for key in keys}):
+                    if (images := arrays[f"{n}.batch"])[-1] <= after:
+                        continue
                     layers = [int(key[1]) for key in keys if key[0] == str(n) and key[-1] == "images"]
                     batch = {k: Maps(*(arrays[f"{n}.{k}.{field}"] for field in Maps.__slots__)) for k in layers}
-                    yield arrays[f"{n}.batch"], batch
+                    yield images, batch
         except ARRAY_ERRORS as error:
             raise UserError(
                 f"{path} was changed while the run was at work ({error}): give the same command again, which begins again."

@@ -157,7 +157,7 @@ def _delete_run(out: Path) -> None:
 
 def _clean(out: Path) -> None:
     """Delete the files that a killed run left half written, under names that nobody reads."""
-    folders = [out, *(out / name for name in _FOLDERS), *out.glob("partial/*")]
+    folders = [out, *(out / name for name in _FOLDERS), *out.glob("partial/*"), *out.glob("partial/*/*/*")]
     for folder in folders:
         if folder.is_dir() and not folder.is_symlink():
             for path in [path for path in folder.iterdir() if _is_leftover(path) and path.name != LOCK_FILE]:
@@ -171,4 +171,5 @@ def _is_leftover(path: Path) -> bool:
     written = re.fullmatch(r"\.(.+)\.[a-z0-9_]{4,}", path.name)
     if not written or not path.is_file():
         return False
-    return written[1] in RUN_FILES or path.parent.name in _FOLDERS or path.parent.parent.name == "partial"
+    above = [folder.name for folder in path.parents]
+    return written[1] in RUN_FILES or path.parent.name in _FOLDERS or "partial" in (above[1:2] + above[3:4])

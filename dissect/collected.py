@@ -1,14 +1,21 @@
 """All that must be remembered of the images seen so far, in one pass over them.
 
-    collected = Collected(layers, n_images=400, quantile=0.995, n_strongest=8, folder=folder, memory_bytes=2**29)
+    collected = Collected(
+        layers, n_images=400, quantile=0.995, n_strongest=8, folder=folder, memory_bytes=2**29, disk_bytes=2**33
+    )
     collected.add(images, maps)               # numbers of a batch of images, and for each layer (B, U, h, w)
-    thresholds = collected.thresholds()       # for each layer (U,) float32, exact
+    thresholds = pooled_thresholds(collected, group)    # for each layer (U,) float32, exact: see `distributed`
+    collected.passing(images, maps, thresholds)         # those of a batch that pass; the maps are looked at a second time
 
-State of each layer: the upper tail of every unit, its strongest images, and the maps that can still pass (`candidates`).
+State of each layer: the upper tail of every unit, its strongest images, and the maps that can still pass (`candidates`). Where
+these would take more disk than is allowed, the maps are looked at a second time; a digest of each image's largest activations
+makes sure that they are the same.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,17 +25,22 @@ from torch import Tensor
 
 from data_prep.common.errors import UserError
 from dissect.candidates import Candidates, Maps
+from dissect.disk_estimate import DiskEstimate
 from dissect.layers import Layer
 from dissect.strongest import StrongestImages
 from dissect.thresholds import UpperTail
+
+DIGEST_BYTES = 16
+
+_log = logging.getLogger(__name__)
 
 
 class Collected:
     """One network's layers over a data set of at most `n_images` images.
 
     quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
-    candidates together; past it candidates go to files in `folder`, marked with `key`. Raises `UserError` where the tails alone
-    exceed it.
+    candidates together; past it candidates go to files in `folder`, marked with `key`, of up to `disk_bytes` together.
+    Raises `UserError` where the tails alone exceed the memory.
     """
 
     def __init__(
@@ -40,6 +52,7 @@ class Collected:
         n_strongest: int,
         folder: Path,
         memory_bytes: int,
+        disk_bytes: int,
         key: str = "",
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
@@ -54,37 +67,53 @@ class Collected:
         self.tails = [UpperTail(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers]
         self.strongest_images = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
         self.candidates = Candidates(folder, memory_bytes - needed, key)
+        self.digests = np.zeros((n_images, DIGEST_BYTES), np.uint8)
+        self._estimate = DiskEstimate(layers, n_images, max(disk_bytes, memory_bytes - needed))
 
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
+        peaks = [_peaks(layer_maps) for layer_maps in maps]
         passing: dict[int, Maps] = {}
         for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
             _check_finite(layer, layer_maps, images)
-            # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
-            peaks = layer_maps.flatten(2).amax(2).add(0).cpu().numpy()
-            self.strongest_images[k].add(peaks, images)
-            which, units = np.nonzero(peaks > self.tails[k].bound)
-            chosen = layer_maps[torch.from_numpy(which), torch.from_numpy(units)].cpu().numpy()
-            units = units.astype(np.int32)
-            self.tails[k].add(chosen, units)
-            passing[k] = Maps(images[which].astype(np.int32), units, peaks[which, units], chosen)
+            self.strongest_images[k].add(peaks[k], images)
+            passing[k] = _above(images, layer_maps, peaks[k], self.tails[k].bound)
+            self.tails[k].add(passing[k].maps, passing[k].units)
         self.candidates.add(images, passing, [tail.bound for tail in self.tails])
+        self.digests[images] = _digests(peaks)
         self.n_seen += len(images)
+        if not self.candidates.given_up and (
+            needed := self._estimate.too_much(peaks, self.tails, self.n_seen, self.candidates.n_bytes_on_disk)
+        ):
+            self.candidates.give_up()
+            _log.warning(
+                "The maps that may exceed their thresholds would take %.2g GB of disk, more than `spill` allows: the network is "
+                "shown the images a second time instead.",
+                needed / 1e9,
+            )
 
-    def thresholds(self) -> list[np.ndarray]:
-        """For each layer the exact threshold of its units, (U,) float32, over the images seen."""
-        return [
-            tail.quantile(self.n_seen * layer.n_positions) for tail, layer in zip(self.tails, self.layers, strict=True)
-        ]
-
-    def max_activations(self) -> list[np.ndarray]:
-        """For each layer the largest activation of its units, (U,) float32, over the images seen."""
-        return [strongest.peak[:, 0] for strongest in self.strongest_images]
+    def passing(self, images: np.ndarray, maps: Sequence[Tensor], thresholds: Sequence[np.ndarray]) -> dict[int, Maps]:
+        """The maps of a batch of images, seen before, that exceed the final thresholds of their units. Raises `UserError` where
+        they are not what they were."""
+        peaks = [_peaks(layer_maps) for layer_maps in maps]
+        other = (self.digests[images] != _digests(peaks)).any(1)
+        if other.any():
+            raise UserError(
+                f"The network answered image {images[other.argmax()]} (from 0) differently when it was shown a second time: give "
+                f"the same `batch_size`, `device` and `workers` as before, or let it be shown once by a higher `spill`."
+            )
+        each = enumerate(zip(maps, peaks, thresholds, strict=True))
+        return {k: _above(images, layer_maps, its_peaks, bound) for k, (layer_maps, its_peaks, bound) in each}
 
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: arrays, and candidates moved to their files."""
         self.candidates.spill()
-        arrays = {"n_seen": np.array(self.n_seen), "files": np.array(self.candidates.hashes(), dtype=np.str_)}
+        arrays = {
+            "n_seen": np.array(self.n_seen),
+            "files": np.array(self.candidates.hashes(), dtype=np.str_),
+            "given_up": np.array(self.candidates.given_up),
+            "peak_digests": self.digests,
+        }
         return arrays | self._arrays()
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -93,9 +122,14 @@ class Collected:
         for name, mine in self._arrays().items():
             if (arrays[name].shape, arrays[name].dtype) != (mine.shape, mine.dtype):
                 raise ValueError(f"{name} has another shape")
-        n_seen = int(arrays["n_seen"])
-        self.candidates.adopt([str(digest) for digest in arrays["files"]], n_seen)
-        self.n_seen = n_seen
+        n_seen, digests, given_up = int(arrays["n_seen"]), arrays["peak_digests"], bool(arrays["given_up"])
+        if (digests.shape, digests.dtype) != (self.digests.shape, self.digests.dtype):
+            raise ValueError("peak_digests has another shape")
+        if given_up:
+            self.candidates.give_up()
+        else:
+            self.candidates.adopt([str(digest) for digest in arrays["files"]], n_seen)
+        self.n_seen, self.digests = n_seen, digests
         for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
             tail.values, tail.count, tail.bound = (arrays[f"{k}.{name}"] for name in ("values", "count", "bound"))
             strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
@@ -106,6 +140,25 @@ class Collected:
             arrays |= {f"{k}.values": tail.values, f"{k}.count": tail.count, f"{k}.bound": tail.bound}
             arrays |= {f"{k}.peak": strongest.peak, f"{k}.image": strongest.image}
         return arrays
+
+
+def _peaks(maps: Tensor) -> np.ndarray:
+    """(B, U) float32, the largest value of each map."""
+    # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
+    return maps.flatten(2).amax(2).add(0).cpu().numpy()
+
+
+def _above(images: np.ndarray, maps: Tensor, peaks: np.ndarray, bound: np.ndarray) -> Maps:
+    """The maps whose peak exceeds the bound of their unit, (U,)."""
+    which, units = np.nonzero(peaks > bound)
+    chosen = maps[torch.from_numpy(which), torch.from_numpy(units)].cpu().numpy()
+    return Maps(images[which].astype(np.int32), units.astype(np.int32), peaks[which, units], chosen)
+
+
+def _digests(peaks: Sequence[np.ndarray]) -> np.ndarray:
+    """(B, 16) uint8: a hash of the peaks of each image."""
+    rows = np.concatenate(peaks, 1)
+    return np.stack([np.frombuffer(hashlib.blake2b(row, digest_size=DIGEST_BYTES).digest(), np.uint8) for row in rows])
 
 
 def _check_finite(layer: Layer, maps: Tensor, images: np.ndarray) -> None:

@@ -4,10 +4,11 @@
     result.counts.intersection_area           # (U, C) int64, units of all layers one after the other
 
 The network is run once over every image. Each unit gets the threshold that it exceeds at 0.5 % of all positions; what
-lies above it is compared, pixel by pixel, with every labelled concept.
+lies above it is compared, pixel by pixel, with every labelled concept. Maps that may lie above are kept until the thresholds are
+known; where they would take too much disk, the network is run a second time instead.
 
 Promise: given the same activations, thresholds, counts and labels are the same bits whatever the batch size, number of
-workers, order of the images, layers tapped together, memory ceiling, and interruptions. The activations themselves are
+workers, order of the images, layers tapped together, memory and disk allowed, and interruptions. The activations themselves are
 the network's: a convolution library may round their last bits differently for another batch size, device or thread count.
 """
 
@@ -26,10 +27,21 @@ from torch import Tensor
 
 from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
+from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
+from dissect.candidates import Maps
 from dissect.clock import Clock
 from dissect.collected import Collected
+from dissect.distributed import (
+    gather_masks,
+    pooled_counts,
+    pooled_numbers,
+    pooled_skipped,
+    pooled_strongest,
+    pooled_thresholds,
+)
+from dissect.first_pass import FirstPass
 from dissect.folds import image_folds
 from dissect.images import ImageReader, LabelCache, Position, check_usable
 from dissect.lanes import look_in_lanes, one_thread
@@ -52,15 +64,17 @@ from dissect.upsample import Geometry
 class Dissection:
     """What is known of one network's units: `U` counts the units of all layers, layer after layer.
 
-    folds: the counts of each fold of the images, of which `counts` is the sum. masks: of each unit on its strongest images.
+    folds: the counts by fold of the images, along a first axis; `counts` is their sum. masks: of each unit on its strongest
+    images.
     threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
     varying: how the network answers differently to the same images, where that was allowed.
-    seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads.
+    seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads, and
+    `forward again` is the second pass, where one was made.
     """
 
     layers: Sequence[Layer]
     counts: Counts
-    folds: Sequence[Counts]
+    folds: Counts
     threshold: np.ndarray
     max_activation: np.ndarray
     masks: MaskRecorder
@@ -85,96 +99,124 @@ def dissect(
     execution: Execution | None = None,
     progress: Progress = silent,
     label_cache: LabelCache | None = None,
+    group: Group = ALONE,
 ) -> Dissection:
-    """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoint of an interrupted pass,
-    from which the same call resumes. Raises `UserError` for what the user can fix."""
+    """Dissect `layers` of one network. `folder` takes overflowing candidates and the checkpoints of an interrupted pass,
+    from which the same call resumes. Raises `UserError` for what the user can fix.
+
+    group: the processes that share the images; each makes this call with a `folder` of its own, and the first gets the whole
+    result: `images`, `skipped` and `masks` of the others are of their share.
+    """
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
     device, modules = usable_device(execution.device), [layer.module for layer in layers]
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
+    geometry = _geometry(network, layers, settings)  # looks at the network, so before it is tapped
     fold_of = image_folds([image.name for image in data.images], settings.folds)
     decides = _fingerprint(network, layers, data, settings)
+    folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes, key=decides,
+        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides,
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.batch_size, workers=execution.n_workers,
-        on_bad_image=execution.on_bad_image, label_cache=label_cache,
+        on_bad_image=execution.on_bad_image, label_cache=label_cache, share=group.share,
     )  # fmt: skip
 
-    def observe(look: Look, batch: _Batch) -> dict[str, Tensor]:
-        return rotate(look(network.prepare(torch.from_numpy(batch.pixels).to(device))))
+    def observe(look: Look, batch: _Batch) -> list[Tensor]:
+        maps = rotate(look(network.prepare(torch.from_numpy(batch.pixels).to(device))))
+        return [maps[module] for module in modules]
 
     with (
         reader,
-        resumable(
-            collected, reader, folder, decides=decides, data=data.fingerprint(), every=execution.checkpoint_every
-        ) as checkpoint,
+        resumable(folder, every=execution.checkpoint_every) as checkpoint,
+        full_precision(),
+        one_thread(),
+        look_in_lanes(
+            model, modules, layouts, n_lanes=execution.n_lanes(device), allow_varying=execution.allow_varying
+        ) as (look_at, steady),
     ):
         # One pass over the images: the upper tail of every unit, and the maps that can still exceed its threshold.
-        with (
-            full_precision(),
-            one_thread(),
-            look_in_lanes(
-                model, modules, layouts, n_lanes=execution.n_lanes(device), allow_varying=execution.allow_varying
-            ) as (look_at, steady),
-        ):
-            for batch, maps in clock.iterate("forward", look_at(_batches(reader, clock), observe)):
-                with clock("thresholds"):
-                    collected.add(batch.numbers, [maps[module] for module in modules])
-                checkpoint(batch.position)
-                progress("forward", batch.position.n_read, len(data.images))
-        checkpoint(reader.position)
-        check_usable(collected.n_seen, reader.skipped)
+        first_pass = FirstPass(collected, reader, decides=decides, data=data.fingerprint())
+        checkpoint.begin("checkpoint", first_pass)
+        for batch, maps in clock.iterate("forward", look_at(_first_time(reader, clock), observe)):
+            with clock("thresholds"):
+                collected.add(batch.numbers, maps)
+            first_pass.reached = batch.position
+            checkpoint()
+            progress("forward", batch.position.n_read, len(reader.numbers))
+        first_pass.reached = reader.position
+        skipped = pooled_skipped(reader.skipped, group)
+        n_used = int(group.total(collected.n_seen))
+        if group.is_first:
+            check_usable(n_used, skipped)
 
-        # The threshold of every unit: the quantile of all its activations.
+        # The threshold of every unit: the quantile of all its activations, whichever process saw them.
         with clock("thresholds"):
-            thresholds = collected.thresholds()
-            masks = MaskRecorder.of(collected.strongest_images, thresholds)
+            thresholds = pooled_thresholds(collected, group)
+            strongest = pooled_strongest(collected, group)
+            masks = MaskRecorder.of(strongest, thresholds)
+
+        def passing(after: int) -> Iterator[tuple[np.ndarray, dict[int, Maps]]]:
+            """Maps above the thresholds, a batch of images at a time: as they were kept, or as the network gives them again."""
+            if not collected.candidates.given_up:
+                yield from collected.candidates.batches(thresholds, after)
+                return
+            for batch, maps in clock.iterate("forward again", look_at(_second_time(reader, after), observe)):
+                yield batch.numbers, collected.passing(batch.numbers, maps, thresholds)
 
         # What lies above it, at the size of the label map, against every concept.
         with clock("tally"), ParallelTally(
-            layers, data, union=settings.union, geometry=_geometry(network, layers, settings), thresholds=thresholds,
+            layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
+            folder=folder, memory_bytes=execution.memory_bytes // 2,
         ) as tally:  # fmt: skip
-            for images, passing in collected.candidates.batches(thresholds):
-                tally.add(images, passing)
-                checkpoint(reader.position)
+            checkpoint.begin("tally", tally)
+            for images, maps_above in passing(after=max(tally.images, default=-1)):
+                tally.add(images, maps_above)
+                checkpoint()
                 progress("tally", len(tally.images), collected.n_seen)
-            total, folds = tally.total(), tally.folds()
-        _check_all_counted(reader, tally.images)
+            _check_all_counted(reader, tally.images)
+            total = pooled_counts(tally.total(), group)
+            folds = pooled_counts(tally.folds(), group)
+        gather_masks(masks, group)
 
     return Dissection(
         layers=layers,
-        counts=Counts.of_tally(total),
-        folds=[Counts.of_tally(fold) for fold in folds],
+        counts=total,
+        folds=folds,
         threshold=np.concatenate(thresholds),
-        max_activation=np.concatenate(collected.max_activations()),
+        max_activation=np.concatenate([layer.peak[:, 0] for layer in strongest]),
         masks=masks,
-        images=np.sort(tally.images),
-        skipped=reader.skipped,
+        images=pooled_numbers(tally.images, group),
+        skipped=skipped,
         varying=steady.varying,
         seconds=clock.seconds,
     )
 
 
 class _Batch(NamedTuple):
-    """numbers: (B,) of the images. pixels: (B, H, W, 3) uint8. position: the place behind it in the set."""
+    """numbers: (B,) of the images. pixels: (B, H, W, 3) uint8. position: the place behind it in the set, in the first pass."""
 
     numbers: np.ndarray
     pixels: np.ndarray
     position: Position
 
 
-def _batches(reader: ImageReader, clock: Clock) -> Iterator[_Batch]:
+def _first_time(reader: ImageReader, clock: Clock) -> Iterator[_Batch]:
     for numbers, pixels in clock.iterate("read", reader.batches()):
+        yield _Batch(numbers, pixels, reader.position)
+
+
+def _second_time(reader: ImageReader, after: int) -> Iterator[_Batch]:
+    for numbers, pixels in reader.batches_again(after):
         yield _Batch(numbers, pixels, reader.position)
 
 
 def _check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
     """Raises `UserError` unless each image that was read is counted, once: the maps come back from files of the folder."""
-    read = sorted(set(range(reader.n_read)) - {number for number, _ in reader.skipped})
+    read = sorted(set(reader.numbers[: reader.n_read].tolist()) - {number for number, _ in reader.skipped})
     if sorted(counted) != read:
         raise UserError(
             f"{len(counted)} images were counted and {len(read)} were read, so the files of the run were changed while it was at "

@@ -14,8 +14,9 @@ import contextlib
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -42,7 +43,8 @@ class ImageReader:
 
     size: (H, W) that images are resized to. workers: reading threads. on_bad_image: `skip` leaves an unusable image out and
     lists it in `skipped`, `fail` raises its `BadImageError`. label_cache: of an earlier reader of the same set, whose labels
-    need not be read again. n_read: images read or skipped so far, of the batches handed out; set it to begin elsewhere.
+    need not be read again. share: (k, n), to read only every n-th batch of the set, from batch k; `numbers` are those of its
+    images. n_read: images read or skipped so far, of the batches handed out; set it to begin elsewhere.
     digests: (n_images, 16) uint8, a hash of the pixels and labels read of each image, 0 where it was skipped or not read.
     """
 
@@ -55,10 +57,14 @@ class ImageReader:
         workers: int,
         on_bad_image: Literal["skip", "fail"],
         label_cache: LabelCache | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.data, self.size, self.batch_size = data, size, batch_size
         self.on_bad_image = on_bad_image
         self.label_cache = label_cache if label_cache is not None else LabelCache(data)
+        # Whole batches are shared out: a convolution library may round otherwise for other images beside one.
+        batch_of = np.arange(len(data.images)) // batch_size
+        self.numbers = np.flatnonzero(batch_of % share[1] == share[0])
         self.skipped: list[tuple[int, str]] = []
         self.n_read = 0
         self.digests = np.zeros((len(data.images), DIGEST_BYTES), np.uint8)
@@ -73,15 +79,9 @@ class ImageReader:
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Image numbers (B,) int64 and pixels (B, H, W, 3) uint8, starting at image number `n_read`."""
-        waiting = deque(range(self.n_read, len(self.data.images)))
-        reading: deque[tuple[int, Future[np.ndarray]]] = deque()
-        while waiting or reading:
-            while waiting and len(reading) < self._ahead:
-                number = waiting.popleft()
-                reading.append((number, self._threads.submit(self._read, number)))
-            numbers, pixels, n_read, skipped = [], [], self.n_read, []
-            for _ in range(min(self.batch_size, len(reading))):
-                number, future = reading.popleft()
+        for coming in self._in_order(self.numbers[self.n_read :], self._read):
+            numbers, pixels, skipped = [], [], []
+            for number, future in coming:
                 try:
                     pixels.append(future.result())
                     numbers.append(number)
@@ -89,12 +89,35 @@ class ImageReader:
                     if self.on_bad_image == "fail":
                         raise BadImageError(f"{str(error).rstrip('.')}, or set `on_bad_image` to skip.") from error
                     skipped.append((number, str(error)))
-                n_read += 1
             # Only now, so that what an error in this batch leaves behind is the state before it.
-            self.n_read = n_read
+            self.n_read += len(coming)
             self.skipped += skipped
             if numbers:
                 yield np.array(numbers), np.stack(pixels)
+
+    def batches_again(self, after: int = -1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same batches a second time, from the first that begins behind image number `after`.
+
+        Raises `UserError` where an image or its labels are not what they were the first time.
+        """
+        start = -(-int(np.searchsorted(self.numbers, after, "right")) // self.batch_size) * self.batch_size
+        left_out = {number for number, _ in self.skipped}
+        for coming in self._in_order(self.numbers[start:], partial(self._read_again, left_out)):
+            read = {number: future.result() for number, future in coming if number not in left_out}
+            if read:
+                yield np.array(list(read)), np.stack(list(read.values()))
+
+    def _in_order(
+        self, numbers: np.ndarray, read: Callable[[int], np.ndarray]
+    ) -> Iterator[list[tuple[int, Future[np.ndarray]]]]:
+        """The images of each batch, read ahead in threads."""
+        waiting = deque(numbers.tolist())
+        reading: deque[tuple[int, Future[np.ndarray]]] = deque()
+        while waiting or reading:
+            while waiting and len(reading) < self._ahead:
+                number = waiting.popleft()
+                reading.append((number, self._threads.submit(read, number)))
+            yield [reading.popleft() for _ in range(min(self.batch_size, len(reading)))]
 
     @property
     def position(self) -> Position:
@@ -104,13 +127,30 @@ class ImageReader:
     def reads_the_same(self, digests: np.ndarray) -> bool:
         """Whether the first images still give what `digests` (n, 16) say; reads them."""
         for start in range(0, len(digests), self._ahead):
-            numbers = range(start, min(start + self._ahead, len(digests)))
-            for result in [self._threads.submit(self._read, number) for number in numbers]:
+            numbers = self.numbers[start : start + self._ahead][: len(digests) - start]
+            for result in [self._threads.submit(self._read, number) for number in numbers.tolist()]:
                 with contextlib.suppress(BadImageError):
                     result.result()
-            if not np.array_equal(self.digests[numbers], digests[numbers]):
+            if not np.array_equal(self.digests[numbers], digests[start : start + len(numbers)]):
                 return False
         return True
+
+    def _read_again(self, left_out: Collection[int], number: int) -> np.ndarray:
+        if number in left_out:
+            return np.zeros(0, np.uint8)
+        before = self.digests[number].copy()
+        try:
+            pixels = self._read(number)
+        except BadImageError as error:
+            raise UserError(
+                f"{str(error).rstrip('.')}; it could be read before: give the same command again."
+            ) from error
+        if not np.array_equal(self.digests[number], before):
+            raise UserError(
+                f"{self.data.images[number].path} or its labels were changed while the run was at work: restore them, and give "
+                f"the same command again."
+            )
+        return pixels
 
     def _read(self, number: int) -> np.ndarray:
         of_labels = self.label_cache.read(number)

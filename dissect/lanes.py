@@ -20,18 +20,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
-from typing import Any
+from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dissect.layouts import Layout
 from dissect.steadiness import SteadyLook
 from dissect.taps import Look, tap_layers
 
-Maps = dict[str, Tensor]
-Work = Callable[[Look, Any], Maps]
-LookAt = Callable[[Iterable[Any], Work], Iterator[tuple[Any, Maps]]]
+Item = TypeVar("Item")
+Seen = TypeVar("Seen")
+
+
+class LookAt(Protocol):
+    """`work(look, batch)` for each batch, in their order."""
+
+    def __call__(self, batches: Iterable[Item], work: Callable[[Look, Item], Seen]) -> Iterator[tuple[Item, Seen]]: ...
+
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +53,8 @@ def look_in_lanes(
 ) -> Iterator[tuple[LookAt, SteadyLook]]:
     """Tap `layers` as `taps.tap_layers` does, in `n_lanes` lanes; yields the function above, and what is known of steadiness.
 
-    The first batch is computed alone, and looked at twice (`steadiness`). At most `n_lanes` batches are ahead of the one that
-    comes next. An error, of the network or of the batches, is raised at the place of its batch, after those before it.
+    The first batch is computed alone, and looked at twice (`steadiness`). At most twice as many batches as lanes are ahead of the
+    one that comes next. An error, of the network or of the batches, is raised at the place of its batch, after those before it.
     """
     with ExitStack() as stack:
         models = [model, *_siblings(model, n_lanes - 1)]
@@ -58,25 +64,27 @@ def look_in_lanes(
         looks: list[Look] = [steady, *others]
         for look in looks:
             free.put(look)
+        # A lane that is done early goes on with the next batch while the caller is busy with the one before.
+        ahead = 2 * len(models) if len(models) > 1 else 1
         threads = stack.enter_context(
             ThreadPoolExecutor(len(models), "lane", initializer=torch.set_num_threads, initargs=(1,))
         )
 
-        def look_at(batches: Iterable[Any], work: Work) -> Iterator[tuple[Any, Maps]]:
-            def in_a_lane(batch: Any) -> Maps:
+        def look_at(batches: Iterable[Item], work: Callable[[Look, Item], Seen]) -> Iterator[tuple[Item, Seen]]:
+            def in_a_lane(batch: Item) -> Seen:
                 look = free.get()
                 try:
                     return work(look, batch)
                 finally:
                     free.put(look)
 
-            coming: deque[tuple[Any, Future[Maps]]] = deque()
+            coming: deque[tuple[Item, Future[Seen]]] = deque()
             batches, broken = iter(batches), None
             for batch in batches:  # only the first
                 yield batch, work(steady, batch)
                 break
             while True:
-                while broken is None and len(coming) < (n_lanes if len(models) > 1 else 1):
+                while broken is None and len(coming) < ahead:
                     try:
                         batch = next(batches)
                     except StopIteration:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -23,10 +23,12 @@ from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_json
 from data_prep.common.locks import locked
+from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect import unit_tables as tables
 from dissect.claim import claim, is_finished
+from dissect.distributed import part_of
 from dissect.engine import Dissection, dissect
 from dissect.facts import PREPROCESSING
 from dissect.images import LabelCache, turned_images
@@ -35,7 +37,7 @@ from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.run_files import read_arrays, read_info, record_of, write_arrays
 from dissect.run_info import FILE_NAME, FORMAT_VERSION, is_file_name, seal
-from dissect.run_schema import is_below
+from dissect.run_schema import FOLD, is_below
 from dissect.run_store import Run, open_run
 from dissect.settings import LAYERS, Execution, Settings
 
@@ -52,18 +54,20 @@ def run(
     overwrite: bool = False,
     progress: Progress = silent,
     recorded: Mapping[str, str] | None = None,
+    group: Group = ALONE,
 ) -> Run:
     """Dissect layers of every network, store the result in the folder `out`, and open it.
 
     layers: convolution numbers, module names or globs, as `list_layers` shows them. operators: keep only layers with these.
     overwrite: replace a run that is finished, or was made with other settings; one that was interrupted is resumed all the
-    same. recorded: what else `run.json` shall say of this run. Raises `UserError`; a folder left by an error or an
-    interruption has no DONE file, and the same call resumes it.
+    same. recorded: what else `run.json` shall say of this run. group: the processes that share the images, each of which makes
+    this call (`data_prep.common.processes.joined`); the first one writes the folder. Raises `UserError`; a folder left by an
+    error or an interruption has no DONE file, and the same call resumes it.
     """
     networks = [networks] if isinstance(networks, Network) else list(networks)
     settings, out = settings or Settings(), Path(out)
     execution = execution or Execution()
-    execution = replace(execution, device=usable_device(execution.device))
+    execution = replace(execution, device=usable_device(execution.device if group.n == 1 else str(group.device)))
     _check_wishes(networks, data, settings)
     wanted = [layers] if isinstance(layers, str) else layers
     chosen = [
@@ -71,20 +75,47 @@ def run(
         for network in networks
     ]
     info = _describe(networks, chosen, data, settings) | dict(recorded or {})
-    info["execution"] = asdict(execution) | {"tf32": False}
-    if is_finished(out, info, overwrite=overwrite):
-        return open_run(out)
-    with locked(out, "a run"):
-        told = read_info(out).get("notes") if (out / "run.json").exists() else None
-        files = claim(out, info, overwrite=overwrite)
-        if files is not None:
-            # What an interrupted run found out about the networks that it has dissected already.
-            info["notes"] += [note for note in told or () if files and note not in info["notes"]]
-            _dissect_all(
-                out, info, files=files, networks=networks, layers=chosen, data=data, settings=settings, execution=execution,
-                progress=progress,
+    info["execution"] = asdict(execution) | {"tf32": False, "processes": group.n}
+    cache = LabelCache(data)
+
+    def dissected(n: int) -> Dissection:
+        name = networks[n].name
+        with part_of(out / "partial" / name, group, execution.batch_size) as folder:
+            return dissect(
+                networks[n], chosen[n], data, folder=folder, settings=settings, execution=execution, label_cache=cache,
+                progress=_named(progress, name if len(networks) > 1 else ""), group=group,
             )  # fmt: skip
+
+    nothing = np.zeros(len(networks), np.bool_)
+    if not group.is_first:  # the first process says which networks there are to dissect
+        for n in np.flatnonzero(group.broadcast(nothing)).tolist():
+            dissected(n)
+    elif is_finished(out, info, overwrite=overwrite):
+        group.broadcast(nothing)
+    else:
+        with locked(out, "a run"):
+            told = read_info(out).get("notes") if (out / "run.json").exists() else None
+            files = claim(out, info, overwrite=overwrite)
+            if files is None:
+                group.broadcast(nothing)
+            else:
+                # What an interrupted run found out about the networks that it has dissected already.
+                info["notes"] += [note for note in told or () if files and note not in info["notes"]]
+                group.broadcast(np.array([not _is_stored(network, files) for network in networks]))
+                _dissect_all(
+                    out, info, files=files, networks=networks, layers=chosen, data=data, settings=settings,
+                    dissected=dissected,
+                )  # fmt: skip
+    group.wait()
     return open_run(out)
+
+
+def _files_of(network: Network) -> list[str]:
+    return [f"{kind}/{network.name}.npz" for kind in ("strongest", "counts")]
+
+
+def _is_stored(network: Network, files: Mapping[str, Any]) -> bool:
+    return all(name in files for name in _files_of(network))
 
 
 def _dissect_all(
@@ -96,29 +127,23 @@ def _dissect_all(
     layers: Sequence[Sequence[Layer]],
     data: LabelledImages,
     settings: Settings,
-    execution: Execution,
-    progress: Progress,
+    dissected: Callable[[int], Dissection],
 ) -> None:
     """Dissect each network whose `files` are not there yet, and write what the folder holds; DONE comes last."""
-    cache = LabelCache(data)
     partial = out / "partial"
     timings: dict[str, dict[str, float]] = {}
-    for network, its_layers in zip(networks, layers, strict=True):
-        its_files = [f"{kind}/{network.name}.npz" for kind in ("strongest", "counts")]
-        if not all(name in files for name in its_files):
-            result = dissect(
-                network, its_layers, data, folder=partial / network.name, settings=settings, execution=execution,
-                progress=_named(progress, network.name if len(networks) > 1 else ""), label_cache=cache,
-            )  # fmt: skip
+    for n, network in enumerate(networks):
+        if not _is_stored(network, files):
+            result = dissected(n)
             timings[network.name] = {stage: round(seconds, 3) for stage, seconds in result.seconds.items()}
             if result.varying:
                 info["notes"].append(f"The network {network.name} does not answer steadily: {result.varying}.")
             _store(out, network.name, result, data)
-            files |= {name: record_of(out / name) for name in its_files}
+            files |= {name: record_of(out / name) for name in _files_of(network)}
             write_json(out / "run.json", info | {"files": files})
             shutil.rmtree(partial / network.name, ignore_errors=True)
 
-    stored = [read_arrays(out / "counts" / f"{network.name}.npz") for network in networks]
+    stored = [read_arrays(out / "counts" / f"{network.name}.npz", by_slices=FOLD) for network in networks]
     tables.write_tables(out, networks=networks, layers=layers, stored=stored, data=data, settings=settings)
     used = stored[0]["images"]
     skipped = [dict(zip(("name", "reason"), pair, strict=True)) for pair in stored[0]["skipped"].tolist()]

@@ -14,7 +14,7 @@ import csv
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,39 @@ def read_rows(path: Path, columns: Iterable[str]) -> list[list[str]]:
     return rows
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file of a run folder. Raises `RunFolderError` where it is damaged or missing."""
+def read_arrays(path: Path, by_slices: str | None = None) -> dict[str, Any]:
+    """The arrays of an NPZ file of a run folder. Raises `RunFolderError` where it is damaged or missing.
+
+    by_slices: what the names of arrays begin with that are to be read a slice at a time, as `Slices`.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+            large = [name for name in arrays if by_slices and name.startswith(by_slices)]
+            return {name: Slices(path, name) if name in large else arrays[name] for name in arrays}
     except (*ARRAY_ERRORS, TypeError, AttributeError) as error:  # np.load of a bare array is no context manager
         raise RunFolderError(f"{path} cannot be read ({error}): {REMEDY}.") from error
+
+
+class Slices:
+    """An array of an NPZ file, read a slice of its first axis at a time whenever it is looped over.
+
+    Raises `RunFolderError` where the file is damaged or missing.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.name = path, name
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            with zipfile.ZipFile(self.path) as arrays, arrays.open(f"{self.name}.npy") as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError("it is of another format")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                for _ in range(shape[0]):
+                    content = file.read(int(np.prod(shape[1:])) * dtype.itemsize)
+                    yield np.frombuffer(content, dtype).reshape(shape[1:])
+        except ARRAY_ERRORS as error:
+            raise RunFolderError(f"{self.path} cannot be read ({error}): {REMEDY}.") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

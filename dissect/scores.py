@@ -17,15 +17,15 @@ One division, at the very end (method, part A.1, rows 5 to 8). No torch: `run_st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT
 
-if TYPE_CHECKING:
-    from dissect.tally import Tally
+BLOCK = 2**20
+"""Values of IoU to compute at a time."""
 
 
 def category_numbers(concept_categories: Sequence[str], categories: Sequence[str]) -> np.ndarray:
@@ -39,7 +39,8 @@ def category_numbers(concept_categories: Sequence[str], categories: Sequence[str
 
 
 class Counts(NamedTuple):
-    """Pooled over the data set, int64: intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,)."""
+    """Pooled over the data set, int64: intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,).
+    Counts by fold have an axis for folds before these."""
 
     intersection_area: np.ndarray
     mask_area: np.ndarray
@@ -47,13 +48,18 @@ class Counts(NamedTuple):
     n_images: np.ndarray
 
     @classmethod
-    def of_tally(cls, tally: Tally) -> Counts:
-        return cls(**{name: getattr(tally, name) for name in cls._fields})
-
-    @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Counts:
         """Those of a network as `counts/NETWORK.npz` holds them."""
         return cls(**{name: arrays[name] for name in cls._fields})
+
+
+def in_blocks(counts: Counts) -> Iterator[Counts]:
+    """The counts of a few units at a time, whose IoU takes little memory beside the counts."""
+    n_units, n_concepts = counts.intersection_area.shape
+    n = max(BLOCK // max(n_concepts, 1), 1)
+    for start in range(0, n_units, n):
+        some = slice(start, start + n)
+        yield counts._replace(intersection_area=counts.intersection_area[some], mask_area=counts.mask_area[some])
 
 
 def without(counts: Counts, left_out: Counts) -> Counts:

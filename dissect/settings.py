@@ -19,7 +19,9 @@ data_prep.common.errors.UserError: `quantile` is 2; it must lie strictly between
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Suppress, arg
@@ -126,7 +128,11 @@ class Execution:
     """Lanes that compute, threads that read images and count; as many as there are CPUs to use if not given."""
 
     memory: float = 0.5
-    """GiB for activations that wait for their threshold; past it they go to the run folder's disk."""
+    """GiB for activations that wait for their threshold, and for counts; past it they go to the run folder's disk."""
+
+    spill: float | None = None
+    """GiB of disk that these activations may take; where they would take more, the network is shown the images a second time
+    instead. A quarter of what is free if not given."""
 
     on_bad_image: Literal["skip", "fail"] = "fail"
     """What to do with an image or label map that cannot be used."""
@@ -134,13 +140,14 @@ class Execution:
     allow_varying: bool = False
     """Dissect a network all the same that answers differently when it is shown the same images again, or fewer at once."""
 
-    checkpoint_every: Annotated[float, Suppress] = 120.0
-    """Seconds between two savings of the work done so far, from which an interrupted run resumes."""
+    checkpoint_every: Annotated[float, Suppress] = 30.0
+    """Seconds between two savings of the work done so far, from which an interrupted run resumes; more where saving is slow."""
 
     def __post_init__(self) -> None:
         check_range("`batch_size`", self.batch_size, 1, 4096)
         check_range("`workers`", self.n_workers, 1, 256)
         check_range("`memory`", self.memory, 1e-6, 2**20)
+        check_range("`spill`", 0 if self.spill is None else self.spill, 0, 2**20)
         check_range("`checkpoint_every`", self.checkpoint_every, 0, 2**20)
         _check_choice("on_bad_image", self.on_bad_image, ("skip", "fail"))
 
@@ -157,6 +164,10 @@ class Execution:
     def memory_bytes(self) -> int:
         """`memory` in bytes."""
         return int(self.memory * 2**30)
+
+    def disk_bytes(self, folder: Path) -> int:
+        """`spill` in bytes, for files in `folder`."""
+        return shutil.disk_usage(folder).free // 4 if self.spill is None else int(self.spill * 2**30)
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -30,11 +30,12 @@ Two units of 1 x 2 cells on an image of 1 x 4 label pixels, the left half of whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from data_prep.formats import NO_CONCEPT, ImageLabels
+from data_prep.formats import ImageLabels
 from dissect.compiled import compiled
 from dissect.settings import UnionRule
 from dissect.upsample import Axis
@@ -45,7 +46,7 @@ class FlatLabels(NamedTuple):
 
     planes: (P, H * W) int32 concept indices; a concept that a pixel carries twice, or the whole image carries, is in one
     place only.
-    plane_category: (P,) int32. whole_image, whole_category: (n,) int32. annotated: (K,) bool.
+    plane_category: (P,) int32. whole_image, whole_category: (n,) int32. annotated: (K,) bool. concept_area: (C,) int64.
     """
 
     planes: np.ndarray
@@ -53,22 +54,75 @@ class FlatLabels(NamedTuple):
     whole_image: np.ndarray
     whole_category: np.ndarray
     annotated: np.ndarray
+    concept_area: np.ndarray
 
 
 def flatten(labels: ImageLabels, concept_category: np.ndarray, n_categories: int) -> FlatLabels:
     """concept_category: (C,) the category of each concept. A category counts as annotated in the image where some pixel,
-    or the whole image, carries one of its labels."""
-    planes = labels.planes.reshape(len(labels.planes), labels.shape[0] * labels.shape[1]).copy()
-    planes[np.isin(planes, labels.whole_image)] = NO_CONCEPT  # the whole image carries these already
-    for p, category in enumerate(labels.plane_category):
-        for q in np.flatnonzero(labels.plane_category[:p] == category):
-            planes[p][planes[p] == planes[q]] = NO_CONCEPT
-    whole_category = concept_category[labels.whole_image].astype(np.int32)
-    annotated = np.zeros(n_categories, np.bool_)
-    annotated[whole_category] = True
-    for plane, category in zip(planes, labels.plane_category, strict=True):
-        annotated[category] |= bool((plane != NO_CONCEPT).any())
-    return FlatLabels(planes, labels.plane_category, labels.whole_image, whole_category, annotated)
+    or the whole image, carries one of its labels. Raises `ValueError` for a concept that there is not."""
+    planes = np.array(labels.planes.reshape(len(labels.planes), labels.shape[0] * labels.shape[1]), np.int32)
+    plane_category, whole_image = (np.array(a, np.int32) for a in (labels.plane_category, labels.whole_image))
+    whole_category = concept_category[whole_image].astype(np.int32)
+    concept_area, annotated = np.zeros(len(concept_category), np.int64), np.zeros(n_categories, np.bool_)
+    in_use, is_whole = np.zeros(len(planes), np.bool_), np.zeros(len(concept_category), np.bool_)
+    is_whole[whole_image] = True
+    largest = _flatten(planes, plane_category, is_whole, concept_area, in_use)
+    if largest >= len(concept_category):
+        raise ValueError(
+            f"A label map holds concept {largest}, but the set has {len(concept_category)}, counted from 0."
+        )
+    concept_area[whole_image] = planes.shape[1]
+    annotated[whole_category] = annotated[plane_category[in_use]] = True
+    return FlatLabels(planes, plane_category, whole_image, whole_category, annotated, concept_area)
+
+
+class LabelStack(NamedTuple):
+    """The labels of some images whose label maps have one size, one image behind the other.
+
+    planes, plane_category, whole_image, whole_category: those of all the images. first_plane, first_whole: (B + 1,) where each
+    image's begin. counts_in: (B, K) bool, the categories in which a mask on the image counts, whatever it meets. fold: (B,).
+    """
+
+    planes: np.ndarray
+    plane_category: np.ndarray
+    first_plane: np.ndarray
+    whole_image: np.ndarray
+    whole_category: np.ndarray
+    first_whole: np.ndarray
+    counts_in: np.ndarray
+    fold: np.ndarray
+
+
+def stack(seen: Sequence[FlatLabels], fold: np.ndarray, union: UnionRule) -> LabelStack:
+    """fold: (B,) of each of the images."""
+    annotated = np.stack([labels.annotated for labels in seen])
+    return LabelStack(
+        planes=np.concatenate([labels.planes for labels in seen]),
+        plane_category=np.concatenate([labels.plane_category for labels in seen]),
+        first_plane=np.cumsum([0, *(len(labels.planes) for labels in seen)]),
+        whole_image=np.concatenate([labels.whole_image for labels in seen]),
+        whole_category=np.concatenate([labels.whole_category for labels in seen]),
+        first_whole=np.cumsum([0, *(len(labels.whole_image) for labels in seen)]),
+        counts_in={"category": annotated, "all-images": np.ones_like(annotated), "touched": np.zeros_like(annotated)}[
+            union
+        ],
+        fold=fold,
+    )
+
+
+class Masks(NamedTuple):
+    """Maps of a layer whose masks are to be counted against a `LabelStack`.
+
+    maps: (n, h, w) float32. image: (n,) int64, which of the stack's images each is of; -1 for one of none of them. unit_rows:
+    (n,) int64, rows of the tables of counts. thresholds: (n,) float32. bits_row: (n,) int64, where its bits are wanted; -1 where
+    they are not.
+    """
+
+    maps: np.ndarray
+    image: np.ndarray
+    unit_rows: np.ndarray
+    thresholds: np.ndarray
+    bits_row: np.ndarray
 
 
 class Tally:
@@ -87,12 +141,8 @@ class Tally:
 
     def add_labels(self, seen: FlatLabels) -> None:
         """Count the concepts of one image; to be called once for each image."""
-        area = np.zeros_like(self.concept_area)
-        for plane in seen.planes:
-            area += np.bincount(plane[plane != NO_CONCEPT], minlength=len(area))
-        area[seen.whole_image] += seen.planes.shape[1]
-        self.concept_area += area
-        self.n_images += area > 0
+        self.concept_area += seen.concept_area
+        self.n_images += seen.concept_area > 0
 
     def add_masks(
         self,
@@ -106,10 +156,11 @@ class Tally:
     ) -> None:
         """Count the masks of some units on one image. maps: (n, h, w) float32; unit_rows: (n,) rows of this tally;
         thresholds: (n,) float32; rows, columns: where the label map's pixels lie on the maps."""
-        counts_in = np.ones_like(seen.annotated) if self.union == "all-images" else seen.annotated
-        _count(
-            maps, unit_rows, thresholds, rows, columns, seen, counts_in, self.union == "touched",
-            self.intersection_area, self.mask_area,
+        of_this = np.zeros(len(maps), np.int64)
+        masks = Masks(np.ascontiguousarray(maps), of_this, unit_rows.astype(np.int64), thresholds, of_this - 1)
+        count_masks(
+            masks, 0, len(self.mask_area), rows, columns, stack([seen], np.zeros(1, np.int64), self.union),
+            self.union == "touched", np.zeros((0, 0), np.uint8), self.intersection_area[None], self.mask_area[None],
         )  # fmt: skip
 
     def merge(self, other: Tally) -> None:
@@ -118,7 +169,7 @@ class Tally:
             getattr(self, name)[...] += getattr(other, name)
 
 
-# Both compiled functions stay in this file: numba keys its cache of a function by that function's file alone. What is
+# All compiled functions stay in this file: numba keys its cache of a function by that function's file alone. What is
 # compiled takes its arguments by position.
 @compiled
 def positions_above(  # pragma: no cover - compiled
@@ -156,40 +207,73 @@ def positions_above(  # pragma: no cover - compiled
 
 
 @compiled
-def _count(  # pragma: no cover - compiled
-    maps: np.ndarray,
-    unit_rows: np.ndarray,
-    thresholds: np.ndarray,
+def count_masks(  # pragma: no cover - compiled
+    masks: Masks,
+    first_row: int,
+    end_row: int,
     rows: Axis,
     columns: Axis,
-    seen: FlatLabels,
-    counts_in: np.ndarray,
+    labels: LabelStack,
     only_touched: bool,
+    bits: np.ndarray,
     intersection_area: np.ndarray,
     mask_area: np.ndarray,
 ) -> None:
+    """Count the masks of units in the rows from `first_row` to before `end_row` in tables (F, U, C) and (F, U, K): threads that
+    take other rows do not meet. bits: (m, bytes) uint8, 0; takes the bits of the masks that are wanted."""
     mask = np.empty(rows.weight.size * columns.weight.size, np.int32)
-    counted = counts_in.copy()
-    for m in range(len(maps)):
-        unit = unit_rows[m]
-        area = positions_above(maps[m], np.float64(thresholds[m]), rows, columns, mask)
+    for m in range(len(masks.maps)):
+        b, unit = masks.image[m], masks.unit_rows[m]
+        if b < 0 or unit < first_row or unit >= end_row:
+            continue
+        area = positions_above(masks.maps[m], np.float64(masks.thresholds[m]), rows, columns, mask)
         if area == 0:
             continue
-        if only_touched:
-            counted[:] = False
-            counted[seen.whole_category] = True
-        for p in range(len(seen.planes)):
-            plane = seen.planes[p]
+        fold = labels.fold[b]
+        areas, counted = intersection_area[fold, unit], labels.counts_in[b].copy()
+        for p in range(labels.first_plane[b], labels.first_plane[b + 1]):
+            plane = labels.planes[p]
             hits = 0
             for n in range(area):
                 concept = plane[mask[n]]
                 if concept >= 0:
-                    intersection_area[unit, concept] += 1
+                    areas[concept] += 1
                     hits += 1
             if only_touched and hits > 0:
-                counted[seen.plane_category[p]] = True
-        for concept in seen.whole_image:
-            intersection_area[unit, concept] += area
+                counted[labels.plane_category[p]] = True
+        for w in range(labels.first_whole[b], labels.first_whole[b + 1]):
+            areas[labels.whole_image[w]] += area
+            if only_touched:
+                counted[labels.whole_category[w]] = True
         for category in range(len(counted)):
             if counted[category]:
-                mask_area[unit, category] += area
+                mask_area[fold, unit, category] += area
+        if masks.bits_row[m] >= 0:
+            packed = bits[masks.bits_row[m]]
+            for n in range(area):
+                packed[mask[n] >> 3] |= np.uint8(128 >> (mask[n] & 7))
+
+
+@compiled
+def _flatten(  # pragma: no cover - compiled
+    planes: np.ndarray, plane_category: np.ndarray, is_whole: np.ndarray, concept_area: np.ndarray, in_use: np.ndarray
+) -> int:
+    """Leave each concept of a pixel in one place, count its pixels, and mark the planes that hold any. The largest concept."""
+    largest = -1
+    for p in range(len(planes)):
+        for n in range(planes.shape[1]):
+            concept = planes[p, n]
+            if concept < 0:
+                continue
+            if concept >= len(concept_area):
+                largest = max(largest, concept)
+                continue
+            again = is_whole[concept]
+            for q in range(p):
+                again |= plane_category[q] == plane_category[p] and planes[q, n] == concept
+            if again:
+                planes[p, n] = -1
+            else:
+                concept_area[concept] += 1
+                in_use[p] = True
+    return largest

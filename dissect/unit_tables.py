@@ -8,10 +8,11 @@ columns a table has, and in which order, stands in `run_store`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,22 +35,23 @@ from dissect.scores import (
     best_concepts,
     best_per_category,
     category_numbers,
+    in_blocks,
     intersection_over_union,
     union_area,
     without,
 )
 from dissect.settings import Settings
 
-Stored = Mapping[str, np.ndarray]
+Stored = Mapping[str, Any]
+"""The arrays of `counts/NETWORK.npz`; those by fold only have to be looped over, fold by fold."""
 
 
 def counts_arrays(result: Dissection, skipped: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
     """The arrays of `counts/NETWORK.npz`: all that the tables need of a dissection. skipped: (name, reason) of each image."""
-    folds = result.folds if len(result.folds) > 1 else ()
-    by_fold = {FOLD + name: np.stack([getattr(fold, name) for fold in folds]) for name in Counts._fields if folds}
+    n_folds = len(result.folds.n_images)
     return {
         **result.counts._asdict(),
-        **by_fold,
+        **{FOLD + name: array for name, array in result.folds._asdict().items() if n_folds > 1},
         "threshold": result.threshold,
         "max_activation": result.max_activation,
         "images": result.images,
@@ -80,14 +82,19 @@ class Found:
         """(U,) bool: units that exceed their threshold nowhere."""
         return self.stored["max_activation"] <= self.stored["threshold"]
 
-    def without_fold(self, left_out: int) -> Counts:
-        """The counts of all images but those of one fold."""
-        return without(self.counts, Counts(*(self.stored[FOLD + name][left_out] for name in Counts._fields)))
+    def without_each_fold(self) -> Iterator[Counts]:
+        """The counts of all images but those of one fold, in the order of the folds."""
+        for fold in zip(*(self.stored[FOLD + name] for name in Counts._fields), strict=True):
+            yield without(self.counts, Counts(*fold))
 
     def labelled(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
-        """IoU (U, C) of these counts, and the concept of each unit (U,): `NO_CONCEPT` for a dead one."""
-        iou = intersection_over_union(counts, self.category)
-        return iou, np.where(self.dead, NO_CONCEPT, best_concepts(iou))
+        """The concept of each unit by these counts (U,), `NO_CONCEPT` for a dead one, and its IoU (U,), which is 0 then."""
+        best, iou = [], []
+        for block in in_blocks(counts):
+            each = intersection_over_union(block, self.category)
+            best.append(best_concepts(each))
+            iou.append(_at(each, best[-1]))
+        return np.where(self.dead, NO_CONCEPT, np.concatenate(best)), np.where(self.dead, 0, np.concatenate(iou))
 
     def unit_columns(self) -> dict[str, np.ndarray]:
         """The columns that say which unit a row is of, each (U,)."""
@@ -142,13 +149,13 @@ def write_tables(
 
 def unit_table(found: Found, iou_cut: float) -> pd.DataFrame:
     """One row for each unit: its threshold, the concept with the highest IoU, and whether that makes it a detector."""
-    iou, best = found.labelled(found.counts)
+    best, iou = found.labelled(found.counts)
     values = {
         **found.unit_columns(),
         **found.name_columns(best),
         "threshold": _shortest(found.stored["threshold"]),
-        "iou": _at(iou, best),
-        "detector": _at(iou, best) > iou_cut,
+        "iou": iou,
+        "detector": iou > iou_cut,
         "dead": found.dead,
         "intersection_area": _at(found.counts.intersection_area, best),
         "union_area": _at(union_area(found.counts, found.category), best),
@@ -160,14 +167,14 @@ def unit_table(found: Found, iou_cut: float) -> pd.DataFrame:
 def replicate_table(found: Found, iou_cut: float) -> pd.DataFrame:
     """One row for each (fold, unit): what the unit detects without the images of that fold, at the same threshold."""
     folds = []
-    for left_out in range(len(found.stored[FOLD + "mask_area"])):
-        iou, best = found.labelled(found.without_fold(left_out))
+    for left_out, counts in enumerate(found.without_each_fold()):
+        best, iou = found.labelled(counts)
         values = {
             **found.unit_columns(),
             **found.name_columns(best),
             "left_out": left_out,
-            "iou": _at(iou, best),
-            "detector": _at(iou, best) > iou_cut,
+            "iou": iou,
+            "detector": iou > iou_cut,
         }
         folds.append(pd.DataFrame(values)[list(REPLICATE_COLUMNS)])
     return pd.concat(folds, ignore_index=True)
@@ -176,16 +183,20 @@ def replicate_table(found: Found, iou_cut: float) -> pd.DataFrame:
 def unit_category_table(found: Found) -> pd.DataFrame:
     """One row for each (unit, category): the best concept of that category with the counts behind its IoU."""
     counts, categories = found.counts, found.data.categories
-    iou = intersection_over_union(counts, found.category)
-    best = best_per_category(iou, found.category, len(categories))
+    parts = []
+    for block in in_blocks(counts):
+        each = intersection_over_union(block, found.category)
+        of_category = best_per_category(each, found.category, len(categories))
+        parts.append((of_category, _at(each, of_category)))
+    best, iou = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     values = {
         **{name: np.repeat(column, len(categories)) for name, column in found.unit_columns().items()},
-        "category": np.tile(np.array(categories, object), len(iou)),
+        "category": np.tile(np.array(categories, object), len(best)),
         "label": found.name_columns(best.ravel())["label"],
-        "iou": _at(iou, best).ravel(),
+        "iou": iou.ravel(),
         "intersection_area": _at(counts.intersection_area, best).ravel(),
         "mask_area": counts.mask_area.ravel(),
-        "concept_area": _at(np.broadcast_to(counts.concept_area, iou.shape), best).ravel(),
+        "concept_area": _at(np.broadcast_to(counts.concept_area, counts.intersection_area.shape), best).ravel(),
     }
     return pd.DataFrame(values)[list(UNIT_CATEGORY_COLUMNS)]
 

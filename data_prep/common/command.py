@@ -32,6 +32,7 @@ from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hint
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import at_home
+from data_prep.common.launcher import last_words
 from data_prep.common.terminal import printable
 
 Command = Callable[..., int]
@@ -70,6 +71,7 @@ class Tool:
 def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit. Status: that of the command, 2 for something the user can fix, 130 interrupted."""
     args = list(sys.argv[1:] if args is None else args)
+    _given[:] = args
     _open_closed_streams()
     if logging.lastResort:  # warnings name files too
         logging.lastResort.setFormatter(_Printable())
@@ -99,8 +101,16 @@ def main(tool: Tool, args: Sequence[str] | None = None) -> NoReturn:
         advice = "ask for less at a time, as with a smaller --batch-size, fewer --workers or fewer layers"
         sys.exit(_fail(f"The memory of this machine does not suffice ({error or 'no more is left'}): {advice}."))
     except KeyboardInterrupt:
-        print(tool.interrupted, file=sys.stderr)
+        last_words(tool.interrupted)
         sys.exit(130)
+
+
+def given() -> list[str]:
+    """The arguments of the command that runs, as its user typed them."""
+    return list(_given)
+
+
+_given: list[str] = []
 
 
 class _Printable(logging.Formatter):
@@ -215,7 +225,7 @@ def _help_of(command: Command | Tool) -> Command:
 
 
 def _fail(sentence: str) -> int:
-    print(f"error: {printable(' '.join(sentence.split()))}", file=sys.stderr)
+    last_words(f"error: {printable(' '.join(sentence.split()))}")
     return 2
 
 

@@ -39,12 +39,19 @@ def usable_device(wanted: str) -> str:
 
 
 def usable_cpus() -> int:
-    """The CPUs that this process may use: its affinity, and the quota of its control group where there is one."""
+    """The CPUs that this process may use: its affinity, the quota of its control group where there is one, and its part of
+    these where it works as one of several on this machine."""
     try:
         n = len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system
         n = os.cpu_count() or 1
-    return max(1, min(n, *_quotas()))
+    return max(1, min(n, *_quotas()) // _together())
+
+
+def _together() -> int:
+    """How many processes work together on this machine, by what `torchrun` and `processes.start_processes` tell each."""
+    word = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(word)) if word.isdigit() else 1
 
 
 def _quotas() -> list[int]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from data_prep.common.command import given
 from data_prep.common.errors import UserError, choose
 from data_prep.common.files import at_home, slug
+from data_prep.common.launcher import start_processes
 from dissect.cli.report import report
 from dissect.settings import LAYERS, Execution, Settings
 
@@ -41,6 +43,7 @@ def run(
     seed: int = 0,
     settings: tyro.conf.OmitArgPrefixes[Settings] = Settings(),  # noqa: B008  frozen
     execution: tyro.conf.OmitArgPrefixes[Execution] = Execution(),  # noqa: B008  frozen
+    processes: int = 1,
     overwrite: bool = False,
 ) -> int:
     """Find the concept that each unit of the chosen layers detects, and write tables, figures and a report.
@@ -68,13 +71,17 @@ def run(
         mean: Mean of red, green and blue in 0..1 that images are normalised by; found in the same way if not given.
         std: Standard deviation by which they are divided then, in the same way.
         seed: Seed of untrained networks.
+        processes: So many processes share the images, each on its own GPU or CPUs; the result is the same.
         overwrite: Replace a run folder made with other settings.
     """
     # Drawing the embedded set forks processes, so it comes before anything that starts threads.
     label_set = _open_labels(data, settings)
+    if (status := start_processes(processes, "dissect", given())) is not None:
+        return status
 
     import dissect
-    from data_prep.common.terminal import printable, progress_bars
+    from data_prep.common.processes import joined
+    from data_prep.common.terminal import printable, progress_bars, silent
     from dissect.families import is_network
 
     # No module has a colon in its name, so a network is told from a layer, on whichever side of --layers it stands.
@@ -88,11 +95,13 @@ def run(
         + ([] if settings.rotate is None else [f"rotated-{settings.rotate}"])
     )
     was_done = (folder / "DONE").exists() and not overwrite
-    with progress_bars() as progress:
+    with joined(execution.device) as group, progress_bars() if group.is_first else nullcontext(silent) as progress:
         finished = dissect.run(
             loaded, label_set, layers=layers, operators=operators, out=folder, settings=settings, execution=execution,
-            overwrite=overwrite, progress=progress, recorded={"command": shlex.join(["dissect", *sys.argv[1:]])},
+            overwrite=overwrite, progress=progress, recorded={"command": shlex.join(["dissect", *given()])}, group=group,
         )  # fmt: skip
+    if not group.is_first:
+        return 0
     if was_done:
         print(f"{folder} was already finished with these settings; --overwrite makes it again.")
     skipped = finished.info["data"]["skipped"]

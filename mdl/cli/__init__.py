@@ -25,7 +25,6 @@ TOOL = Tool(
         "table": score.table,
     },
     {**train.EXAMPLES, **finished.EXAMPLES, **count.EXAMPLES, **score.EXAMPLES},
-    interrupted="interrupted: what was finished is kept; the same command resumes after the last whole epoch.",
     flags={"overrides": "--set"},
 )
 

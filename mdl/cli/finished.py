@@ -11,6 +11,7 @@ import tyro
 from data_prep.common.errors import UserError
 from data_prep.common.locks import locked
 from mdl.cli.options import EMBEDDED, File, Folder, decoded, open_data, session
+from mdl.training.threads import THREADS
 
 EXAMPLES = {
     "eval": "mdl eval runs/decathlon/mini/pointwise-sharing/mini-dtd",
@@ -30,7 +31,7 @@ def evaluate(
     method: str | None = None,
     cache: Folder = None,
     device: str = "auto",
-    threads: int | None = None,
+    threads: int = THREADS,
 ) -> int:
     """Count again how many images of a split a finished network gets right.
 
@@ -44,19 +45,19 @@ def evaluate(
         method: A method of your own that the folder was trained with, again as path/to/file.py:Class.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
-        threads: Threads of the CPU; PyTorch's own choice if not given.
+        threads: Threads of the CPU. More wait for each other, many times as long beside other work.
     """
     from mdl.results import write_predictions
     from mdl.training.finished import evaluate_finished, open_finished
 
-    with session(device, threads) as group:
+    with session(device) as group:
         finished = open_finished(folder, base=base, method=method)
         result = finished.result
         if data is None and result.data != EMBEDDED:
             raise UserError(f"{folder} was trained on {result.data}: give the folder of that decathlon with --data.")
         sets, _ = open_data(data)
         images = sets.split(result.domain, split)
-        counted = evaluate_finished(finished, images, cache=decoded(cache), group=group)
+        counted = evaluate_finished(finished, images, cache=decoded(cache), group=group, threads=threads)
         if group.is_first:
             if split == "test":
                 ids, classes = images.image_ids.tolist(), counted.predicted.tolist()

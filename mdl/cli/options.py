@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from data_prep.common.errors import UserError
+from mdl.training.threads import THREADS
 
 if TYPE_CHECKING:
     from mdl.training.display import Display
@@ -37,7 +38,9 @@ class TrainingOptions:
         overrides: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
-        threads: Threads of the CPU; PyTorch's own choice if not given.
+        threads: Threads of the CPU, for each process. More wait for each other, many times as long beside other work; and another
+            number rounds otherwise.
+        processes: So many processes share each batch, each on its own GPU or CPUs.
         overwrite: Start over where a folder holds a run, which is resumed otherwise; base networks of a whole row are kept.
     """
 
@@ -46,7 +49,8 @@ class TrainingOptions:
     overrides: Overrides = ()
     cache: Folder = None
     device: str = "auto"
-    threads: int | None = None
+    threads: int = THREADS
+    processes: int = 1
     overwrite: bool = False
 
 
@@ -65,13 +69,14 @@ def training_setting(how: TrainingOptions) -> Iterator[tuple[Setting, Path, Disp
     sets, name = open_data(how.data)
     from mdl.training.display import Display
 
-    with session(how.device, how.threads) as group, Display() as display:
+    with session(how.device) as group, Display() as display:
         setting = Setting(
             data=sets,
             name=name,
             recipe=recipe,
             group=group,
             cache=decoded(how.cache),
+            threads=how.threads,
             watch=display,
             overwrite=how.overwrite,
             progress=display.progress,
@@ -80,16 +85,10 @@ def training_setting(how: TrainingOptions) -> Iterator[tuple[Setting, Path, Disp
 
 
 @contextmanager
-def session(device: str, threads: int | None) -> Iterator[Processes]:
-    """The processes that work together, with so many threads each."""
-    import torch
-
+def session(device: str) -> Iterator[Processes]:
+    """The processes that work together."""
     from mdl.training.processes import processes
 
-    if threads is not None:
-        if threads < 1:
-            raise UserError(f"--threads is {threads}; it must be at least 1.")
-        torch.set_num_threads(threads)
     with processes(device) as group:
         yield group
 

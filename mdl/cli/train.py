@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from data_prep.common.command import given
 from data_prep.common.errors import UserError
+from data_prep.common.launcher import start_processes
 from mdl.cli.options import DEFAULTS, Backbone, Folder, How, MethodOptions, method_options, training_setting
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def pretrain(
         prepare_for: Put this method's modules into the network before training; series-adapters wants that.
         out: The result folder; runs/decathlon/DATA/base-BACKBONE/DOMAIN if not given.
     """
+    if (status := start_processes(how.processes, "mdl", given())) is not None:
+        return status
     from mdl.training import one_domain as run
     from mdl.training.decathlon import base_domain, base_folder
 
@@ -71,6 +75,8 @@ def train(
         backbone: The ResNet-26 whose base network is taken, where --base is not given; that of the method's paper.
         out: The result folder; runs/decathlon/DATA/SYSTEM/DOMAIN if not given.
     """
+    if (status := start_processes(how.processes, "mdl", given())) is not None:
+        return status
     from data_prep.common.errors import choose
     from mdl.networks.sharing import method_class
     from mdl.networks.sharing.base import backbone as backbone_of
@@ -122,6 +128,8 @@ def decathlon(
         domains: Only these domains besides the base domain.
         out: The folder of all systems; runs/decathlon/DATA if not given.
     """
+    if (status := start_processes(how.processes, "mdl", given())) is not None:
+        return status
     from mdl.training.decathlon import train_decathlon
 
     with training_setting(how) as (setting, root, display):

@@ -25,7 +25,6 @@ from mdl.networks.sharing import method_class, sharing_method
 from mdl.networks.sharing.systems import system_name
 from mdl.published import BASE, MINI_PREFIX
 from mdl.results import Result, is_done, read_predictions, read_result, write_predictions, write_result
-from mdl.training.feed import official_name
 from mdl.training.one_domain import (
     BODY_FILE,
     DOMAIN_FILE,
@@ -35,6 +34,7 @@ from mdl.training.one_domain import (
     pretrain,
     train_domain,
 )
+from mdl.training.pictures import official_name
 
 Say = Callable[[str], None]
 

@@ -15,8 +15,8 @@ import numpy as np
 from data_prep.common.errors import UserError
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import ClassifiedImages
-from mdl.training.feed import DecodedImages, Normalisation, decode
 from mdl.training.loop import ALONE
+from mdl.training.pictures import DecodedImages, Normalisation, decode
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
 
@@ -68,7 +68,7 @@ def read_domain(
 ) -> DomainImages:
     """Every split of a domain that a plan needs, decoded.
 
-    cache, progress: as in `mdl.training.feed.decode`. Raises `UserError` where splits differ in their classes, and for an
+    cache, progress: as in `mdl.training.pictures.decode`. Raises `UserError` where splits differ in their classes, and for an
     image to train on without a label.
     """
     names = {"train": plan.train_on, "val": "val", "test": "test"}

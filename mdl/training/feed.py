@@ -1,200 +1,149 @@
-"""Images of one domain as training reads them: decoded once, cropped differently each epoch, normalised on the fly.
+"""Batches of decoded images on the device that trains: cropped differently each epoch, normalised there.
 
-    rules = input_rules("gtsrb", resize=72, crop=64)
-    pictures = decode(data_set.split("gtsrb", "train"), rules, cache=Path("cache"))
-    for pixels, numbers in shuffled_batches(pictures, rules, batch_size=128, seed=0, epoch=3):
-        images, labels = to_input(pixels, normalisation), pictures.labels[numbers]    # (B, 3, H, W) float; (B,)
+    feed = Feed(pictures, rules, normalisation, torch.device("cuda"))
+    for batch in feed.shuffled(batch_size=128, seed=0, epoch=3):
+        network(batch.images), batch.labels         # (B, 3, H, W) float32, channels last; (B,) int64
 
 Which images form a batch, where each is cropped and whether it is flipped are functions of (seed, epoch, number of the
-image) alone. Nothing is drawn from an iterator's state, so that training resumed after any epoch sees the very
-pixels that it would have seen without the interruption.
+image) alone. Nothing is drawn from an iterator's state, so that training resumed at any step sees the very pixels that it would
+have seen without the interruption.
 
-Sizes are in pixels. Rules per domain: the published code of Guo et al. 2019 (Resize 72, crop 64); flips: Rebuffi et
-al. 2018, off by default.
+All images of a split lie on a GPU where they fit into `RESIDENT_SHARE` of its free memory, and batches are cut out of them
+there; else several threads cut them and send them. On a CPU one thread cuts the next batches meanwhile. The pixels are the same
+each way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from data_prep.common.errors import UserError
-from data_prep.common.pictures import in_threads
-from data_prep.common.terminal import Progress, silent
-from data_prep.formats import ClassifiedImages
-from mdl.published import MINI_PREFIX
-from mdl.training.decoded import decoded_file, read_decoded, write_decoded
+from data_prep.common.devices import usable_cpus
+from mdl.training.pictures import DecodedImages, InputRules, Normalisation
 
-CENTRE_CROPPED = ("gtsrb", "omniglot", "svhn")
-"""Domains whose images are used whole in training too: a crop or a flip may change the class."""
-TALL = ("daimlerpedcls",)
-"""Domains whose images are twice as high as wide and are not cropped at all: 144 x 72 for resize 72."""
+RESIDENT_SHARE = 0.5
+"""Of a GPU's free memory that the images of one split may take; the network's own share comes after them."""
 
-PORTION = 256
-"""Images that are decoded between two reports of progress."""
+READERS = 4
+"""Threads that cut batches for a GPU, as many CPUs given; one cuts some 300,000 small images a second from memory."""
 
-Batch = tuple[np.ndarray, np.ndarray]
+UPLOAD_BYTES = 2**26
+"""Sent to the device at one time, so that a large file is never in memory as a whole."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def official_name(domain: str) -> str:
-    """The domain whose rules a miniature inherits.
+class Batch(NamedTuple):
+    """images: (B, 3, H, W) float32 and labels: (B,) int64 on the device. numbers: (B,) of the images, in memory."""
 
-    >>> official_name("mini-gtsrb")
-    'gtsrb'
-    """
-    return domain.removeprefix(MINI_PREFIX)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputRules:
-    """How images of one domain enter the network.
-
-    resize: length of the shorter side; (H, W) where the domain has one fixed shape.
-    train_crop, test_crop: side of the square that is cut out; None where images enter whole. In training the square
-    lies anywhere if `random`, else in the centre, as it always does in testing.
-    """
-
-    resize: int | tuple[int, int]
-    train_crop: int | None
-    test_crop: int | None
-    random: bool
-    flip: bool
-
-
-def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = False) -> InputRules:
-    """The rules of a domain, or of its namesake for a `mini-` domain, at any `resize`.
-
-    >>> input_rules("dtd")
-    InputRules(resize=72, train_crop=64, test_crop=72, random=True, flip=False)
-    >>> input_rules("mini-svhn").train_crop, input_rules("daimlerpedcls", resize=36, crop=32).resize
-    (72, (72, 36))
-
-    Raises `UserError` where `crop` exceeds `resize`.
-    """
-    if not 0 < crop <= resize:
-        raise UserError(f"Crop {crop} does not fit into images resized to {resize}: give a crop from 1 to {resize}.")
-    name = official_name(domain)
-    if name in TALL:
-        return InputRules(resize=(2 * resize, resize), train_crop=None, test_crop=None, random=False, flip=flip)
-    centred = name in CENTRE_CROPPED
-    train_crop = resize if centred else crop
-    return InputRules(resize=resize, train_crop=train_crop, test_crop=resize, random=not centred, flip=flip)
-
-
-@dataclass(frozen=True, slots=True)
-class Normalisation:
-    """Mean and standard deviation of red, green and blue, in 0..1."""
-
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    @classmethod
-    def of(cls, mean: Iterable[float], std: Iterable[float]) -> Normalisation:
-        """
-        >>> Normalisation.of([0.5, 0.4, 0.3], np.ones(3))
-        Normalisation(mean=(0.5, 0.4, 0.3), std=(1.0, 1.0, 1.0))
-        """
-        (red, green, blue), (red_std, green_std, blue_std) = map(float, mean), map(float, std)
-        return cls((red, green, blue), (red_std, green_std, blue_std))
+    images: Tensor
+    labels: Tensor
+    numbers: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecodedImages:
-    """One split, decoded and resized: image i is `pictures[i]`, (H, W, 3) uint8.
+class Crops:
+    """What is cut out of which image, for all batches of an epoch, one after the other.
 
-    labels, image_ids: (N,) int64; a label is -1 where it is withheld. pixels: all images one after the other, in memory or
-    mapped from a file. sizes: (N, 2) int32, H and W of each. starts: (N,) int64, where each begins in `pixels`.
+    numbers: (N,) of the images. corners: (N, 2) int64, top and left. mirrored: (N,) bool. shape: (H, W) of every crop.
+    sizes: how many each batch has.
     """
 
-    domain: str
-    split: str
-    class_names: tuple[str, ...]
-    labels: np.ndarray
-    image_ids: np.ndarray
-    fingerprint: str
-    pixels: np.ndarray
-    sizes: np.ndarray
-    starts: np.ndarray
+    numbers: np.ndarray
+    corners: np.ndarray
+    mirrored: np.ndarray
+    shape: tuple[int, int]
+    sizes: Sequence[int]
+
+    def batches(self, first: int = 0) -> list[Crops]:
+        """The batches from the first one on, each by itself."""
+        ends = np.cumsum(self.sizes)
+        return [self._part(int(end) - size, int(end)) for size, end in zip(self.sizes, ends, strict=True)][first:]
+
+    def _part(self, start: int, end: int) -> Crops:
+        return Crops(
+            numbers=self.numbers[start:end],
+            corners=self.corners[start:end],
+            mirrored=self.mirrored[start:end],
+            shape=self.shape,
+            sizes=[end - start],
+        )
+
+
+class Feed:
+    """`Feed(pictures, rules, normalisation, device)`: the images of one split, for one device.
+
+    resident: whether they all lie on the device; decided by its free memory if not given.
+    """
+
+    def __init__(
+        self,
+        pictures: DecodedImages,
+        rules: InputRules,
+        normalisation: Normalisation,
+        device: torch.device,
+        *,
+        resident: bool | None = None,
+    ) -> None:
+        self.pictures, self.rules, self.device = pictures, rules, device
+        self._scale = _scale(normalisation, device)
+        keep = fits(pictures.pixels.nbytes, device) if resident is None else resident
+        self._pixels = uploaded(pictures.pixels, device).view(-1, 3) if keep else None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.pictures)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        height, width = self.sizes[index]
-        start = self.starts[index]
-        return self.pixels[start : start + 3 * height * width].reshape(height, width, 3)
+    @property
+    def n_readers(self) -> int:
+        """Threads that cut batches."""
+        return 1 if self.device.type == "cpu" else max(1, min(READERS, usable_cpus() - 1))
 
-
-def decode(
-    images: ClassifiedImages, rules: InputRules, cache: Path | None = None, progress: Progress = silent
-) -> DecodedImages:
-    """`decode(split, rules, cache)`: every image decoded and resized, or mapped from the file that did it before.
-
-    cache: folder of decoded files (`mdl.training.decoded`), named by the split's fingerprint and the resize; None to keep them in
-    memory only. Raises `UserError` for an empty split or a folder that takes no files, `BadImageError` for an image that cannot
-    be read.
-    """
-    if not len(images):
-        raise UserError(
-            f"The split {images.split} of {images.domain} is empty: there is nothing to train or test on; see "
-            f"`data-prep decathlon check`."
+    def shuffled(
+        self, *, batch_size: int, seed: int, epoch: int, share: tuple[int, int] = (0, 1), first: int = 0
+    ) -> Iterator[Batch]:
+        """The batches of one epoch, as `shuffled_crops` says, from the batch number `first` on."""
+        return self._batches(
+            shuffled_crops(self.pictures, self.rules, batch_size=batch_size, seed=seed, epoch=epoch, share=share), first
         )
-    fingerprint = images.fingerprint()
-    if cache is None:
-        parts = list(_resized_images(images, rules, progress))
-        pixels, sizes = np.concatenate([part.ravel() for part in parts]), np.array([part.shape[:2] for part in parts])
-    else:
-        path = decoded_file(Path(cache), f"{images.domain}-{images.split}", f"{fingerprint} {rules.resize}")
-        found = read_decoded(path, len(images))
-        if found is None:
-            write_decoded(path, _resized_images(images, rules, progress))
-            found = read_decoded(path, len(images))
-        if found is None:
-            raise UserError(f"{path} does not hold what was just written: give another folder as `cache`.")
-        pixels, sizes = found
-    lengths = 3 * sizes.astype(np.int64).prod(1)
-    return DecodedImages(
-        domain=images.domain,
-        split=images.split,
-        class_names=tuple(images.class_names),
-        labels=np.asarray(images.labels, np.int64),
-        image_ids=np.asarray(images.image_ids, np.int64),
-        fingerprint=fingerprint,
-        pixels=pixels,
-        sizes=sizes.astype(np.int32),
-        starts=np.cumsum(lengths) - lengths,
-    )
+
+    def ordered(self, batch_size: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """Every image once, in order, as `ordered_crops` says."""
+        return self._batches(ordered_crops(self.pictures, self.rules, batch_size, share))
+
+    def _batches(self, crops: Crops, first: int = 0) -> Iterator[Batch]:
+        labels = torch.from_numpy(self.pictures.labels[crops.numbers]).to(self.device)
+        parts, labels_of = crops.batches(first), labels.split(list(crops.sizes))[first:]
+        for pixels, part, own_labels in zip(self._cut(crops, parts, first), parts, labels_of, strict=True):
+            yield Batch(_normalised(pixels, self._scale), own_labels, part.numbers)
+
+    def _cut(self, crops: Crops, parts: Sequence[Crops], first: int) -> Iterator[Tensor]:
+        """The pixels of each batch, (B, H, W, 3) uint8 on the device."""
+        if self._pixels is None:
+            # Waiting for a copy would stop the network; the memory that it is sent from is used again when it has ended.
+            for pixels in _ahead(self._read, parts, self.n_readers):
+                yield pixels.to(self.device, non_blocking=True)
+            return
+        places = (torch.from_numpy(a).to(self.device) for a in _places(self.pictures, crops))
+        for starts, widths, mirrored in list(zip(*(a.split(list(crops.sizes)) for a in places), strict=True))[first:]:
+            yield gathered(self._pixels, starts, widths, mirrored, crops.shape)
+
+    def _read(self, crops: Crops) -> Tensor:
+        pixels = torch.empty(
+            (len(crops.numbers), *crops.shape, 3), dtype=torch.uint8, pin_memory=self.device.type == "cuda"
+        )
+        cut(self.pictures, crops, pixels.numpy())
+        return pixels
 
 
-def resized(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 with its shorter side, or both sides, as `size` says; bilinear, antialiased (Pillow).
-
-    >>> resized(np.zeros((40, 60, 3), np.uint8), 20).shape
-    (20, 30, 3)
-    """
-    height, width = image.shape[:2]
-    if isinstance(size, int):
-        shorter = min(height, width)
-        height, width = int(size * height / shorter), int(size * width / shorter)
-    else:
-        height, width = size
-    if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def shuffled_batches(
+def shuffled_crops(
     pictures: DecodedImages,
     rules: InputRules,
     *,
@@ -202,32 +151,24 @@ def shuffled_batches(
     seed: int,
     epoch: int,
     share: tuple[int, int] = (0, 1),
-) -> Iterator[Batch]:
-    """One epoch in a new order: (B, H, W, 3) uint8 pixels and (B,) numbers of the images, assembled ahead in a thread.
+) -> Crops:
+    """One epoch in a new order, every image once, in `batch_sizes`, so that no batch is left with a few images.
 
-    Every image comes once. The epoch is cut into `batch_sizes`, so that no batch is left with a few images.
     share: (rank, processes); a process gets every n-th image of each batch.
     """
     draws = np.random.default_rng([seed, epoch])
     order = draws.permutation(len(pictures))
     place = draws.random((len(pictures), 2)) if rules.random else None
     mirrored = draws.random(len(pictures)) < 0.5 if rules.flip else None
-    rank, processes = share
-    batches = [batch[rank::processes] for batch in _cut(order, batch_size)]
-    return _ahead(
-        lambda batch: _assemble(pictures, batch, crop=rules.train_crop, place=place, mirrored=mirrored), batches
-    )
+    return _crops(pictures, _shared(order, batch_size, share), rules.train_crop, place, mirrored)
 
 
-def ordered_batches(
+def ordered_crops(
     pictures: DecodedImages, rules: InputRules, batch_size: int, share: tuple[int, int] = (0, 1)
-) -> Iterator[Batch]:
-    """Every image once, in order, cropped in the centre; `share` as in `shuffled_batches`."""
-    rank, processes = share
-    mine = [batch[rank::processes] for batch in _cut(np.arange(len(pictures)), batch_size)]
-    return _ahead(
-        lambda batch: _assemble(pictures, batch, crop=rules.test_crop), [batch for batch in mine if len(batch)]
-    )
+) -> Crops:
+    """Every image once, in order, cropped in the centre; `share` as in `shuffled_crops`."""
+    mine = _shared(np.arange(len(pictures)), batch_size, share)
+    return _crops(pictures, [batch for batch in mine if len(batch)], rules.test_crop)
 
 
 def batch_sizes(n_images: int, batch_size: int) -> list[int]:
@@ -240,55 +181,103 @@ def batch_sizes(n_images: int, batch_size: int) -> list[int]:
     return [n_images // n_batches + (i < n_images % n_batches) for i in range(n_batches)]
 
 
-def to_input(pixels: np.ndarray, normalisation: Normalisation, device: torch.device | str = "cpu") -> Tensor:
+def cut(pictures: DecodedImages, crops: Crops, out: np.ndarray | None = None) -> np.ndarray:
+    """The pixels of the crops, (N, H, W, 3) uint8, image by image; into `out` if it is given."""
+    height, width = crops.shape
+    pixels = np.empty((len(crops.numbers), height, width, 3), np.uint8) if out is None else out
+    for row, (number, (top, left)) in enumerate(zip(crops.numbers, crops.corners, strict=True)):
+        pixels[row] = pictures[number][top : top + height, left : left + width]
+        if crops.mirrored[row]:
+            pixels[row] = pixels[row, :, ::-1].copy()
+    return pixels
+
+
+def gathered(pixels: Tensor, starts: Tensor, widths: Tensor, mirrored: Tensor, shape: tuple[int, int]) -> Tensor:
+    """What `cut` gives, by index, wherever the tensors are: (B, H, W, 3) uint8.
+
+    pixels: (all pixels, 3). starts: (B,) the number of each crop's upper left pixel. widths: (B,) of the images, mirrored: (B,).
+    """
+    height, width = shape
+    columns = torch.arange(width, device=pixels.device)
+    columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+    rows = starts[:, None] + widths[:, None] * torch.arange(height, device=pixels.device)
+    return pixels[rows[:, :, None] + columns[:, None, :]]
+
+
+def fits(n_bytes: int, device: torch.device) -> bool:
+    """Whether so many bytes may lie on the device: a GPU with that much room."""
+    if device.type != "cuda":
+        return False
+    torch.cuda.empty_cache()  # what earlier images have left counts as free
+    return n_bytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def uploaded(pixels: np.ndarray, device: torch.device) -> Tensor:
+    """A flat array on the device, sent in parts: it may be a file larger than the memory."""
+    there = torch.empty(len(pixels), dtype=torch.uint8, device=device)
+    for start in range(0, len(pixels), UPLOAD_BYTES):
+        part = np.array(pixels[start : start + UPLOAD_BYTES])  # a mapped file may not be written to, a tensor may
+        there[start : start + len(part)] = torch.from_numpy(part)
+    return there
+
+
+def to_input(pixels: np.ndarray, normalisation: Normalisation) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 with mean 0 and standard deviation 1, channels last in memory."""
-    images = torch.from_numpy(pixels).to(device, non_blocking=True).permute(0, 3, 1, 2).float()
-    mean, std = (
-        torch.tensor(v, device=device).mul_(255).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std)
-    )
-    return images.sub_(mean).div_(std)
+    return _normalised(torch.from_numpy(pixels), _scale(normalisation, torch.device("cpu")))
 
 
-def _cut(numbers: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    return np.split(numbers, np.cumsum(batch_sizes(len(numbers), batch_size))[:-1])
+def _normalised(pixels: Tensor, scale: tuple[Tensor, Tensor]) -> Tensor:
+    mean, std = scale
+    return pixels.permute(0, 3, 1, 2).float().sub_(mean).div_(std)
 
 
-def _assemble(
+def _scale(normalisation: Normalisation, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(v).mul_(255).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std))
+    return mean.to(device), std.to(device)
+
+
+def _shared(numbers: np.ndarray, batch_size: int, share: tuple[int, int]) -> list[np.ndarray]:
+    """The batches, of each the part of one process."""
+    rank, processes = share
+    batches = np.split(numbers, np.cumsum(batch_sizes(len(numbers), batch_size))[:-1])
+    return [batch[rank::processes] for batch in batches]
+
+
+def _crops(
     pictures: DecodedImages,
-    batch: np.ndarray,
-    *,
+    batches: Sequence[np.ndarray],
     crop: int | None,
     place: np.ndarray | None = None,
     mirrored: np.ndarray | None = None,
-) -> Batch:
-    """Crop and stack. place: (N, 2) in [0, 1), where the crop of each image lies; None for the centre."""
-    height, width = (crop, crop) if crop else pictures.sizes[batch[0]]
-    pixels = np.empty((len(batch), height, width, 3), np.uint8)
-    free = pictures.sizes[batch] - (height, width)
+) -> Crops:
+    """place: (all images, 2) in [0, 1), where the crop of each lies; None for the centre. crop: None for whole images."""
+    numbers = np.concatenate([*batches, np.empty(0, np.int64)])
+    height, width = (crop, crop) if crop else pictures.sizes[0].tolist()
+    free = pictures.sizes[numbers] - (height, width)
     # As torchvision: the centre of an odd margin is rounded to the even neighbour.
-    corners = np.round(free / 2) if place is None else np.floor(place[batch] * (free + 1))
-    for row, (index, (top, left)) in enumerate(zip(batch, corners.astype(np.int64), strict=True)):
-        pixels[row] = pictures[index][top : top + height, left : left + width]
-    if mirrored is not None:
-        rows = mirrored[batch]
-        pixels[rows] = pixels[rows, :, ::-1]
-    return pixels, batch
+    corners = np.round(free / 2) if place is None else np.floor(place[numbers] * (free + 1))
+    return Crops(
+        numbers=numbers,
+        corners=corners.astype(np.int64),
+        mirrored=np.zeros(len(numbers), bool) if mirrored is None else mirrored[numbers],
+        shape=(height, width),
+        sizes=[len(batch) for batch in batches],
+    )
 
 
-def _ahead(work: Callable[[Item], Result], items: Sequence[Item], depth: int = 2) -> Iterator[Result]:
-    """`work` of each item in order, done in one thread up to `depth` items ahead of whoever reads."""
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+def _places(pictures: DecodedImages, crops: Crops) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(starts, widths, mirrored) of all crops, as `gathered` takes them."""
+    widths = pictures.sizes[crops.numbers, 1].astype(np.int64)
+    starts = pictures.starts[crops.numbers] // 3 + crops.corners[:, 0] * widths + crops.corners[:, 1]
+    return starts, widths, crops.mirrored
+
+
+def _ahead(work: Callable[[Item], Result], items: Sequence[Item], n_threads: int) -> Iterator[Result]:
+    """`work` of each item in order, done by threads, each up to two items ahead of whoever reads."""
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="batches") as threads:
         waiting = iter(items)
-        pending = [thread.submit(work, item) for item in islice(waiting, depth)]
+        pending = [threads.submit(work, item) for item in islice(waiting, 2 * n_threads)]
         while pending:
             done = pending.pop(0).result()
-            pending += [thread.submit(work, item) for item in islice(waiting, 1)]
+            pending += [threads.submit(work, item) for item in islice(waiting, 1)]
             yield done
-
-
-def _resized_images(images: ClassifiedImages, rules: InputRules, progress: Progress) -> Iterator[np.ndarray]:
-    """Every image in order, decoded by a few threads."""
-    decoded = in_threads(lambda number: resized(images.read(number), rules.resize), range(len(images)))
-    for n_done, image in enumerate(decoded, 1):
-        yield image
-        progress("decoding", n_done, len(images))

@@ -28,11 +28,13 @@ from mdl.networks.weight_files import load_body, load_domain, read_meta
 from mdl.results import RESULT_FILE, Result, ResultError, read_result
 from mdl.training.base_place import remembered_base
 from mdl.training.decathlon import base_system, domain_files, source_system
-from mdl.training.feed import Normalisation, decode
+from mdl.training.feed import Feed
 from mdl.training.loop import ALONE, Evaluation, evaluate
 from mdl.training.one_domain import BODY_FILE, DOMAIN_FILE, open_network
+from mdl.training.pictures import Normalisation, decode
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
+from mdl.training.threads import THREADS, on_threads
 
 METADATA_KEY = "dissection"
 """Under which `dissect` looks for what a file of weights says of its network; neither package imports the other."""
@@ -87,18 +89,26 @@ def open_finished(
 
 
 def evaluate_finished(
-    finished: Finished, images: ClassifiedImages, *, cache: Path | None = None, group: Processes = ALONE
+    finished: Finished,
+    images: ClassifiedImages,
+    *,
+    cache: Path | None = None,
+    group: Processes = ALONE,
+    threads: int = THREADS,
 ) -> Evaluation:
-    """The network on a split of its domain; raises `UserError` where the classes are not those it was trained for."""
+    """The network on a split of its domain. threads: of the CPU, for each process.
+
+    Raises `UserError` where the classes are not those it was trained for.
+    """
     if len(images.class_names) != finished.result.n_classes:
         raise UserError(
             f"{images.domain} has {len(images.class_names)} classes here, the network in {finished.folder} has "
             f"{finished.result.n_classes}: give the data that it was trained on."
         )
     pictures = decode(images, finished.plan.input_rules, cache)
-    return evaluate(
-        finished.network.to(group.device), pictures, finished.plan.input_rules, finished.normalisation, group=group
-    )
+    feed = Feed(pictures, finished.plan.input_rules, finished.normalisation, group.device)
+    with on_threads(threads):
+        return evaluate(finished.network.to(group.device), feed, group=group)
 
 
 def export_finished(finished: Finished, path: str | Path) -> Path:

@@ -1,24 +1,25 @@
-"""The training loop: SGD over the images of one domain, epoch by epoch, resumable to the same final weights.
+"""The training loop: SGD over the images of one domain, epoch by epoch, resumable at any step to the same final weights.
 
     learner = Learner.of_domain(net, "gtsrb")                  # or Learner.of_body(body), to pre-train
     state = TrainingState(folder, identity)
     training = Training(learner=learner, pictures=pictures, normalisation=normalisation, plan=plan, state=state)
     history = training.fit()
-    evaluation = evaluate(learner.network, pictures["test"], plan.input_rules, normalisation)
+    evaluation = evaluate(learner.network, Feed(pictures["test"], plan.input_rules, normalisation, device))
     evaluation.n_correct, evaluation.n_test
 
 What is promised: the weights after the last epoch are a function of the plan, the data, the starting weights, the
-number of processes, and the arithmetic of the device and its number of threads. How often the run was interrupted and
-resumed changes no bit of them. Data order, augmentation and dropout are functions of (seed, epoch, image or
-step); torch's global random state is left as it was.
+number of processes, and the arithmetic of the device; on a CPU, with its threads (`mdl.training.threads`): one, unless more
+are asked for. How often the run was interrupted, at whichever step, and resumed changes no bit of them. Data order, augmentation
+and dropout are functions of (seed, epoch, image or step); torch's global random state is left as it was.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,28 +28,20 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adam, Optimizer
 
 from data_prep.common.errors import UserError
+from data_prep.common.interrupts import held_back
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.resnet26 import ResNet26
-from mdl.training.curves import EpochRow, write_picture, write_table
-from mdl.training.feed import (
-    DecodedImages,
-    InputRules,
-    Normalisation,
-    batch_sizes,
-    ordered_batches,
-    shuffled_batches,
-    to_input,
-)
+from mdl.training.curves import EpochRow
+from mdl.training.feed import Feed, batch_sizes
+from mdl.training.pictures import DecodedImages, Normalisation
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan
+from mdl.training.saver import Saver, SoFar, all_finite
 from mdl.training.state import TrainingState, Which
 
 TEST_BATCH = 128
 LOSS_CHECK = 16
-"""Steps between two looks at the loss: each look waits for a GPU to finish."""
-
-REDRAW = 30.0
-"""Seconds between two drawings of the curves."""
+"""Steps between two looks at the loss, where each waits for a GPU to finish; on a CPU none waits, and every step is looked at."""
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -110,6 +103,7 @@ class Training:
     """One run: `fit()` does it.
 
     pictures: "train" and, to choose on, "val". state: the run's folder; a run that it holds is resumed.
+    checkpoint_every: seconds, see `mdl.training.saver`.
     """
 
     learner: Learner
@@ -118,104 +112,124 @@ class Training:
     plan: Plan
     state: TrainingState
     group: Processes = ALONE
+    checkpoint_every: float = 30.0
     watch: Watch = Watch()  # noqa: RUF009  it holds nothing
 
     def fit(self) -> list[EpochRow]:
         """Train, and leave the network with the weights that the plan keeps; one row for every epoch.
 
-        Raises `TrainingError` where the loss, or a weight after an epoch, is not finite.
+        Raises `TrainingError` where the loss, or a weight that would be saved, is not finite; `KeyboardInterrupt` where a signal
+        ended it, once all that was done is saved.
         """
         learner, plan, state = self.learner, self.plan, self.state
         keep: Which = "best" if plan.choose == "best" and "val" in self.pictures else "last"
         learner.training()
         optimizers = make_optimizers(learner.parameters, plan, learner.optimizer)
-        history = [EpochRow(**row) for row in state.restore(learner.state, optimizers)]
-        if history and keep == "best":
-            state.check("best")  # what is lost is told now, not after the last epoch
-        network, drawn = self.group.wrap(learner.network), time.monotonic()
-        for epoch in range(len(history), plan.epochs):
-            started = time.perf_counter()
-            learner.training()
-            loss, accuracy = self._epoch(network, optimizers, epoch)
-            if not all(bool(tensor.isfinite().all()) for tensor in learner.state.values()):
-                raise self._broken(f"The weights for {plan.domain} are not finite after epoch {epoch + 1}", epoch)
-            val = self._evaluate("val").accuracy if "val" in self.pictures else None
-            seconds = time.perf_counter() - started
-            history.append(
-                EpochRow(
-                    epoch=epoch + 1,
-                    lr=plan.learning_rate(epoch),
-                    train_loss=loss,
-                    train_accuracy=accuracy,
-                    val_accuracy=val,
-                    seconds=seconds,
-                )
+        feeds = {split: self._feed(split) for split in ("train", "val") if split in self.pictures}
+        with held_back() as asked_to_stop:
+            saver = Saver(
+                state,
+                learner.state,
+                optimizers,
+                every=self.checkpoint_every,
+                group=self.group,
+                asked_to_stop=asked_to_stop,
+                check=self._check_weights,
             )
-            if self.group.is_first:
-                rows = [asdict(row) for row in history]
-                if keep == "best" and best_epoch(history) == epoch + 1:
-                    state.save("best", learner.state, {}, rows)
-                state.save("last", learner.state, optimizers, rows)
-                write_table(state.folder, history)
-                if time.monotonic() - drawn > REDRAW:
-                    write_picture(state.folder, history)
-                    drawn = time.monotonic()
-                self.watch.epoch(history[-1], plan.epochs)
-        if self.group.is_first:
-            write_table(state.folder, history)
-            write_picture(state.folder, history)
-        self.group.wait()
+            history = saver.history
+            if history and keep == "best":
+                state.check("best")  # what is lost is told now, not after the last epoch
+            network = self.group.wrap(learner.network)
+            for epoch in range(len(history), plan.epochs):
+                learner.training()
+                seen = self._epoch(network, optimizers, epoch, feeds["train"], saver)
+                self._check_weights(f"after epoch {epoch + 1}")
+                started = time.perf_counter()
+                val = evaluate(learner.network, feeds["val"], group=self.group).accuracy if "val" in feeds else None
+                loss_sum, n_correct = self.group.total([seen.loss_sum, float(seen.n_correct)])
+                history.append(
+                    EpochRow(
+                        epoch=epoch + 1,
+                        lr=plan.learning_rate(epoch),
+                        train_loss=float(loss_sum) / len(feeds["train"]),
+                        train_accuracy=float(n_correct) / len(feeds["train"]),
+                        val_accuracy=val,
+                        seconds=seen.seconds + time.perf_counter() - started,
+                    )
+                )
+                is_best = keep == "best" and best_epoch(history) == epoch + 1
+                saver.end_epoch(is_best=is_best, is_last=epoch + 1 == plan.epochs)
+                if self.group.is_first:
+                    self.watch.epoch(history[-1], plan.epochs)
+            saver.end()
         state.load(keep, learner.state)
         learner.network.eval()
         return history
 
-    def _epoch(self, network: nn.Module, optimizers: Mapping[str, Optimizer], epoch: int) -> tuple[float, float]:
-        """One pass over the training images; (mean loss, accuracy), each image as the network was when it saw it."""
-        plan, train, group = self.plan, self.pictures["train"], self.group
+    def _epoch(
+        self, network: nn.Module, optimizers: Mapping[str, Optimizer], epoch: int, feed: Feed, saver: Saver
+    ) -> SoFar:
+        """One pass over the training images, or what is left of it; each image counts as the network was when it saw it."""
+        plan, group = self.plan, self.group
         set_learning_rate(optimizers, plan, epoch)
-        sizes = batch_sizes(len(train), plan.batch_size)
-        batches = shuffled_batches(
-            train, plan.input_rules, batch_size=plan.batch_size, seed=plan.seed, epoch=epoch, share=group.share
+        sizes = batch_sizes(len(feed), plan.batch_size)
+        look = 1 if group.device.type == "cpu" else LOSS_CHECK
+        so_far = saver.begin_epoch()
+        n_correct = torch.tensor(so_far.n_correct, device=group.device)
+        batches = feed.shuffled(
+            batch_size=plan.batch_size, seed=plan.seed, epoch=epoch, share=group.share, first=so_far.steps
         )
-        losses, n_correct = [], torch.zeros((), dtype=torch.int64, device=group.device)
-        with random_numbers(plan.seed, epoch, group):
-            for step, (pixels, numbers) in enumerate(batches):
-                images = to_input(pixels, self.normalisation, group.device)
-                labels = torch.from_numpy(train.labels[numbers]).to(group.device)
+        losses: list[Tensor] = []
+        started = time.perf_counter() - so_far.seconds
+        with random_numbers(group) as seeded:
+            for step, batch in enumerate(batches, so_far.steps):
+                seeded(plan.seed, epoch, step)
                 # Averaged over processes, the gradient is that of the mean over the whole batch, however it was parted.
                 loss, logits = training_step(
-                    network, optimizers, images, labels, scale=group.n / sizes[step], precision=plan.precision
+                    network,
+                    optimizers,
+                    batch.images,
+                    batch.labels,
+                    scale=group.n / sizes[step],
+                    precision=plan.precision,
                 )
                 losses.append(loss)
-                n_correct += (logits.argmax(1) == labels).sum()
-                if len(losses) % LOSS_CHECK == 0 or step + 1 == len(sizes):
-                    self._check_loss(losses[-LOSS_CHECK:], epoch, step)
+                n_correct += (logits.argmax(1) == batch.labels).sum()
                 if group.is_first:
                     self.watch.step(epoch, plan.epochs, step + 1, len(sizes))
-        loss_sum, n_right = group.total([float(torch.stack(losses).double().sum()), float(n_correct)])
-        return loss_sum / len(train), n_right / len(train)
+                if len(losses) == look or step + 1 == len(sizes):
+                    so_far.loss_sum = self._added(so_far.loss_sum, losses, epoch, step)
+                    so_far.steps, so_far.n_correct = step + 1, int(n_correct)
+                    so_far.seconds = time.perf_counter() - started
+                    losses = []
+                    saver.between_steps(so_far)
+        return so_far
 
-    def _evaluate(self, split: str) -> Evaluation:
-        return evaluate(
-            self.learner.network, self.pictures[split], self.plan.input_rules, self.normalisation, group=self.group
-        )
+    def _feed(self, split: str) -> Feed:
+        return Feed(self.pictures[split], self.plan.input_rules, self.normalisation, self.group.device)
 
-    def _check_loss(self, losses: Sequence[Tensor], epoch: int, step: int) -> None:
-        wrong = (~torch.isfinite(torch.stack(list(losses)))).nonzero()
-        if len(wrong):
-            bad, value = step + 2 - len(losses) + int(wrong[0]), float(losses[int(wrong[0])])
-            raise self._broken(
-                f"The loss on {self.plan.domain} became {value} at step {bad} of epoch {epoch + 1}", epoch
-            )
+    def _added(self, total: float, losses: Sequence[Tensor], epoch: int, step: int) -> float:
+        """The total with the losses of the last steps, one by one. Raises `TrainingError` for one that is not finite."""
+        for number, value in enumerate(torch.stack(list(losses)).tolist(), step + 2 - len(losses)):
+            if not math.isfinite(value):
+                raise self._broken(
+                    f"The loss on {self.plan.domain} became {value} at step {number} of epoch {epoch + 1}"
+                )
+            total += value
+        return total
 
-    def _broken(self, what: str, epoch: int) -> TrainingError:
+    def _check_weights(self, when: str) -> None:
+        if not all_finite(self.learner.state):
+            raise self._broken(f"The weights for {self.plan.domain} are not finite {when}")
+
+    def _broken(self, what: str) -> TrainingError:
         last = self.state.path("last")
         good, first = "there is no checkpoint yet", ""
         if last.exists():
-            good, first = f"the last good checkpoint is {last} (epoch {epoch})", f"delete {self.state.folder} and "
+            good = f"the last good checkpoint is {last} (epoch {self.state.n_epochs()})"
+            first = f"delete {self.state.folder} and "
         return TrainingError(
-            f"{what} (learning rate {self.plan.learning_rate(epoch):g}); {good}: {first}train again with a "
-            f"lower one, `overrides` lr=..."
+            f"{what}; {good}: {first}train again with a learning rate below {self.plan.lr:g}, `overrides` lr=..."
         )
 
 
@@ -243,24 +257,19 @@ def training_step(
     return loss.detach(), logits.detach()
 
 
-def evaluate(
-    network: nn.Module,
-    pictures: DecodedImages,
-    rules: InputRules,
-    normalisation: Normalisation,
-    *,
-    group: Processes = ALONE,
-) -> Evaluation:
+def evaluate(network: nn.Module, feed: Feed, *, group: Processes = ALONE) -> Evaluation:
     """The class that the network gives each image, in float32; leaves the network in evaluation."""
     network.eval()
-    predicted = torch.zeros(len(pictures), dtype=torch.int64)
+    numbers, found = [np.empty(0, np.int64)], [torch.empty(0, dtype=torch.int64, device=group.device)]
     with torch.inference_mode():
-        for pixels, numbers in ordered_batches(pictures, rules, TEST_BATCH, group.share):
-            predicted[torch.from_numpy(numbers)] = (
-                network(to_input(pixels, normalisation, group.device)).argmax(1).cpu()
-            )
-    classes = group.total_of(predicted).numpy()
-    return Evaluation(classes, int((classes == pictures.labels).sum()), int((pictures.labels >= 0).sum()))
+        for batch in feed.ordered(TEST_BATCH, group.share):
+            numbers.append(batch.numbers)
+            found.append(network(batch.images).argmax(1))
+    predicted = np.zeros(len(feed), np.int64)
+    predicted[np.concatenate(numbers)] = torch.cat(found).cpu().numpy()
+    classes = group.total_of(torch.from_numpy(predicted)).numpy()
+    labels = feed.pictures.labels
+    return Evaluation(classes, int((classes == labels).sum()), int((labels >= 0).sum()))
 
 
 def make_optimizers(
@@ -297,9 +306,12 @@ def best_epoch(history: Sequence[EpochRow]) -> int:
 
 
 @contextmanager
-def random_numbers(seed: int, epoch: int, group: Processes) -> Iterator[None]:
-    """Dropout draws on (seed, epoch, process); torch's global state is put back afterwards."""
-    devices = [group.device] if group.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch, group.rank]).generate_state(1, np.uint64)[0]))
-        yield
+def random_numbers(group: Processes) -> Iterator[Callable[[int, int, int], None]]:
+    """Dropout draws on (seed, epoch, step, process), which the function that is given sets before each step; torch's global
+    state is put back afterwards."""
+
+    def seeded(*numbers: int) -> None:
+        torch.manual_seed(int(np.random.SeedSequence([*numbers, group.rank]).generate_state(1, np.uint64)[0]))
+
+    with torch.random.fork_rng([group.device] if group.device.type == "cuda" else []):
+        yield seeded

@@ -41,10 +41,12 @@ from mdl.results import Cost, Result, is_done, read_result, write_predictions, w
 from mdl.training.base_place import PLACE_FILE, remember_base
 from mdl.training.curves import EpochRow
 from mdl.training.domain_images import DomainImages, DomainSets, read_domain
+from mdl.training.feed import Feed
 from mdl.training.loop import ALONE, Evaluation, Learner, Training, Watch, evaluate
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan, Recipe
-from mdl.training.state import TrainingState, refuse_other
+from mdl.training.state import TrainingState, refuse_other, written
+from mdl.training.threads import THREADS, on_threads
 
 BODY_FILE, DOMAIN_FILE = "body.safetensors", "domain.safetensors"
 Placed = TypeVar("Placed", bound=nn.Module)
@@ -58,13 +60,15 @@ LEFT_BEHIND = (
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What all runs of a session share. name: of the data, in results. cache: folder of decoded images, None for none.
-    overwrite: start over where a folder holds a run. progress: hears how many images are decoded."""
+    threads: of the CPU, for each process. overwrite: start over where a folder holds a run. progress: hears how many images are
+    decoded."""
 
     data: DomainSets
     name: str
     recipe: Recipe
     group: Processes = ALONE
     cache: Path | None = None
+    threads: int = THREADS
     watch: Watch = field(default_factory=Watch)
     overwrite: bool = False
     progress: Progress = silent
@@ -211,7 +215,7 @@ def _run(
             result = read_result(out)
             refuse_other(out, {"plan": asdict(plan)}, {"plan": result.recipe})  # the checkpoints may be gone
             return result
-    with _alone_in(out, f"the training of {plan.domain}", setting.group):
+    with on_threads(setting.threads), _alone_in(out, f"the training of {plan.domain}", setting.group):
         if setting.overwrite and setting.group.is_first:
             _clear(out)
         setting.group.wait()
@@ -253,15 +257,16 @@ def _run(
             notes=tuple(notes),
         )
         if setting.group.is_first:
-            keep(
-                {
-                    "domain": plan.domain,
-                    "data": setting.name,
-                    "recipe": asdict(plan),
-                    "normalisation": asdict(images.normalisation),
-                }
-            )
-            write_result(out, result)
+            with written(out):
+                keep(
+                    {
+                        "domain": plan.domain,
+                        "data": setting.name,
+                        "recipe": asdict(plan),
+                        "normalisation": asdict(images.normalisation),
+                    }
+                )
+                write_result(out, result)
         setting.group.wait()
         return result
 
@@ -277,10 +282,16 @@ def _count(
     learner: Learner, images: DomainImages, plan: Plan, *, group: Processes, out: Path
 ) -> tuple[Evaluation, str, list[str]]:
     """(evaluation, the split it is of, notes): on test, or on val where the labels of test are withheld."""
-    counted = evaluate(learner.network, images.pictures["test"], plan.input_rules, images.normalisation, group=group)
+
+    def evaluated(split: str) -> Evaluation:
+        feed = Feed(images.pictures[split], plan.input_rules, images.normalisation, group.device)
+        return evaluate(learner.network, feed, group=group)
+
+    counted = evaluated("test")
     if group.is_first:
         test = images.pictures["test"]
-        write_predictions(out, test.image_ids.tolist(), counted.predicted.tolist(), n_classes=images.n_classes)
+        with written(out):
+            write_predictions(out, test.image_ids.tolist(), counted.predicted.tolist(), n_classes=images.n_classes)
     if counted.n_test:
         return counted, "test", []
     if "val" not in images.pictures:
@@ -288,8 +299,11 @@ def _count(
             f"The labels of {plan.domain} test are withheld and val was trained on, so nothing is left to count on; the "
             f"classes of its images are in {out}: score them as a submission, or train with `overrides` train_on=train."
         )
-    counted = evaluate(learner.network, images.pictures["val"], plan.input_rules, images.normalisation, group=group)
-    return counted, "val", ["The labels of test are withheld: the accuracy is that on val, which chose the epoch."]
+    return (
+        evaluated("val"),
+        "val",
+        ["The labels of test are withheld: the accuracy is that on val, which chose the epoch."],
+    )
 
 
 def _cost(history: Sequence[EpochRow], images: DomainImages, group: Processes) -> Cost:

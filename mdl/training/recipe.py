@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from data_prep.common.errors import UserError, choose
 from mdl.published import DOMAINS
-from mdl.training.feed import InputRules, input_rules, official_name
+from mdl.training.pictures import InputRules, input_rules, official_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -57,7 +57,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Input:
-    """resize, crop: pixels, see `feed.input_rules`. flip: domains whose images are mirrored at random in training."""
+    """resize, crop: pixels, see `pictures.input_rules`. flip: domains whose images are mirrored at random in training."""
 
     resize: int
     crop: int

@@ -1,19 +1,20 @@
-"""The state of a training run on disk: written whole after every epoch, read back to resume to the same weights.
+"""The state of a training run on disk: written whole now and then, read back to resume to the same weights.
 
     state = TrainingState(folder, identity)
-    history = state.restore(tensors, optimizers)       # [] for a new run
-    state.save("last", tensors, optimizers, history)
+    history, so_far = state.restore(tensors, optimizers)       # [], None for a new run
+    state.save("last", tensors, optimizers, history, so_far)
 
 `last.safetensors` holds what training changes (parameters and running statistics), the optimizers' state, and, as JSON
-in its metadata, the curves so far and the run's identity: everything that its result depends on, and the sha256 of all that.
-A folder whose run has another identity is refused, naming what differs; a damaged file is refused, as its weights would be
-others. `best.safetensors` holds the tensors of the best epoch on val.
+in its metadata, the curves so far, what the epoch that had begun has counted, and the run's identity: everything that its result
+depends on, and the sha256 of all that. A folder whose run has another identity is refused, naming what differs; a damaged file is
+refused, as its weights would be others. `best.safetensors` holds the tensors of the best epoch on val.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,8 @@ from data_prep.common.files import write_bytes
 from mdl.networks.weight_files import content_hash
 
 Which = Literal["last", "best"]
+TEXTS = ("identity", "history", "so_far")
+"""The metadata of a checkpoint, besides its hash."""
 
 
 class TrainingStateError(UserError):
@@ -46,9 +49,15 @@ class TrainingState:
         return self.folder / f"{which}.safetensors"
 
     def save(
-        self, which: Which, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer], history: list[dict]
+        self,
+        which: Which,
+        tensors: Mapping[str, Tensor],
+        optimizers: Mapping[str, Optimizer],
+        history: list[dict],
+        so_far: dict | None = None,
     ) -> None:
-        """Write a checkpoint, whole or not at all. `history`: one dict of plain values for each epoch."""
+        """Write a checkpoint, whole or not at all. history: one dict of plain values for each epoch. so_far: plain values of the
+        epoch that has begun, None between two epochs."""
         held = {f"tensor:{name}": tensor for name, tensor in tensors.items()}
         for kind, optimizer in optimizers.items():
             for number, parameter in enumerate(_parameters(optimizer)):
@@ -56,14 +65,16 @@ class TrainingState:
                     if value is not None:
                         held[f"optimizer:{kind}:{number}:{key}"] = torch.as_tensor(value)
         held = {key: value.detach().cpu().contiguous() for key, value in held.items()}
-        texts = {"identity": json.dumps(self.identity), "history": json.dumps(history)}
+        texts = {key: json.dumps(value) for key, value in zip(TEXTS, (self.identity, history, so_far), strict=True)}
         write_bytes(self.path(which), save(held, {**texts, "sha256": content_hash(held.items(), *texts.values())}))
 
-    def restore(self, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer]) -> list[dict]:
-        """Put the last epoch's values into the tensors and optimizers; the epochs done, [] where there are none."""
+    def restore(
+        self, tensors: Mapping[str, Tensor], optimizers: Mapping[str, Optimizer]
+    ) -> tuple[list[dict], dict | None]:
+        """Put the values that were saved last into the tensors and optimizers; (history, so_far) as they were saved."""
         if not self.path("last").exists():
-            return []
-        held, history = self._read("last")
+            return [], None
+        held, history, so_far = self._read("last")
         self._copy(held, tensors)
         for kind, optimizer in optimizers.items():
             for number, parameter in enumerate(_parameters(optimizer)):
@@ -71,7 +82,7 @@ class TrainingState:
                 own = {key.removeprefix(prefix): value for key, value in held.items() if key.startswith(prefix)}
                 if own:
                     optimizer.state[parameter] = {key: _placed(value, parameter) for key, value in own.items()}
-        return history
+        return history, so_far
 
     def load(self, which: Which, tensors: Mapping[str, Tensor]) -> None:
         """Put the values of the last or the best epoch into the tensors."""
@@ -82,7 +93,16 @@ class TrainingState:
         if self.path("last").exists():
             self._read(which)
 
-    def _read(self, which: Which) -> tuple[dict[str, Tensor], list[dict]]:
+    def n_epochs(self) -> int:
+        """Whole epochs that the last checkpoint holds."""
+        return len(self._read("last")[1])
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed while it saved has left."""
+        for path in self.folder.glob(".*.safetensors.*"):
+            path.unlink()
+
+    def _read(self, which: Which) -> tuple[dict[str, Tensor], list[dict], dict | None]:
         path = self.path(which)
         try:
             if not path.is_file():
@@ -90,17 +110,17 @@ class TrainingState:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            texts = metadata["identity"], metadata["history"]
+            texts = [metadata[key] for key in TEXTS]
             if metadata["sha256"] != content_hash(held.items(), *texts):
                 raise ValueError("it is damaged: its values are not those that were written")
-            identity, history = map(json.loads, texts)
+            identity, history, so_far = map(json.loads, texts)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise TrainingStateError(
                 f"The checkpoint {path} cannot be read ({error}): delete {self.path('last')} and run again to start over; "
                 f"nothing else is lost."
             ) from error
         refuse_other(self.folder, self.identity, identity)
-        return held, history
+        return held, history, so_far
 
     def _copy(self, held: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
@@ -112,6 +132,18 @@ class TrainingState:
                         f"network; give another folder, or delete that one to start over."
                     )
                 tensor.copy_(stored)
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Files of a run are written in the `with` block; what the disk refuses is told in a sentence. Those before stay whole."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingStateError(
+            f"{folder} cannot be written to ({error.strerror or error}): make room there, then give the same command "
+            f"again, which resumes from the last checkpoint."
+        ) from error
 
 
 def refuse_other(folder: Path, identity: Mapping[str, Any], found: Mapping[str, Any]) -> None:

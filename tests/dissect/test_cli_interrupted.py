@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import stored
+from command_line import sentence, stored
 
 from dissect.parallel_tally import ParallelTally
+from dissect.resume import resumable
 
 INTERRUPTED = "interrupted: the same command resumes from here.\n"
 
@@ -64,6 +67,50 @@ def test_ctrl_c_and_on_again(run, sixty: Path, out: Path, tmp_path: Path, monkey
     if factory != "small":  # the name of the network is in its tables and file names
         there = {k.replace(factory, "small"): v.replace(factory.encode(), b"small") for k, v in there.items()}
     assert there == whole
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_other_signals_save_too(run, sixty: Path, out: Path, tmp_path: Path, monkeypatch, name: str) -> None:
+    options = ("--layers", 1, 2, "--batch-size", 8)
+    before = signal.getsignal(signal.Signals[name])
+    with monkeypatch.context() as patch:
+        send = partial(os.kill, os.getpid(), signal.Signals[name])
+        patch.setattr(ParallelTally, "add", once(ParallelTally.add, send, 2))
+        assert (run(*options, data=sixty).status, (out / "DONE").exists()) == (130, False)
+    assert (out / "partial/small/checkpoint.npz").exists() and signal.getsignal(signal.Signals[name]) == before
+    assert run(*options, data=sixty).status == run(*options, data=sixty, out=tmp_path / "whole").status == 0
+    assert stored(out) == stored(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("call", [1, 3, 6, 10, 15, 21])
+def test_a_disk_that_is_full_for_a_while(run, sixty: Path, out: Path, tmp_path: Path, monkeypatch, call: int) -> None:
+    """Whichever file it is that finds no room: candidates, checkpoints, tables."""
+    options = ("--layers", 1, 2, "--batch-size", 8, "--memory", 0.0003)
+    monkeypatch.setattr("dissect.engine.resumable", lambda folder, every: resumable(folder, every=0))
+    monkeypatch.setattr("data_prep.common.interrupts.LEAST_WORK", 0)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", once(os.fsync, full, call))
+        said = run(*options, data=sixty)
+    assert sentence(said, out).startswith(f"The disk of {out} is full: free some space and give the same command again")
+    assert run(*options, data=sixty).status == 0
+    assert run(*options, data=sixty, out=tmp_path / "whole").status == 0
+    assert stored(out) == stored(tmp_path / "whole") and not (out / "partial").exists()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(run, sixty: Path, out: Path, monkeypatch) -> None:
+    """As `nohup` has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(
+            ParallelTally, "add", once(ParallelTally.add, partial(os.kill, os.getpid(), signal.SIGHUP), 2)
+        )
+        assert run("--layers", 1, 2, "--batch-size", 8, data=sixty).status == 0 and (out / "DONE").exists()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_from_outside(run, nets: str, sixty: Path, out: Path, tmp_path: Path) -> None:

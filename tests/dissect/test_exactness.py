@@ -20,6 +20,7 @@ import dissect
 from data_prep.broden import Broden, open_broden
 from data_prep.common.errors import UserError
 from data_prep.formats import ImageLabels
+from dissect import scores
 from dissect.layers import list_layers, select_layers
 from dissect.run_store import StrongestMasks
 from dissect.settings import Settings
@@ -159,6 +160,7 @@ def test_interrupted_and_resumed(maps, data, reference, tmp_path, stage, done, m
     result = engine(maps, data, tmp_path, progress=note, batch_size=4, workers=1, memory=memory)
     again = {"forward": done + 7 + 4, "tally": N_IMAGES + 4}[stage]  # the pass stops one batch after the interruption
     assert min([at for s, at in seen if s == "forward"], default=N_IMAGES) >= min(again, N_IMAGES)
+    assert min(at for s, at in seen if s == "tally") > (done if stage == "tally" else 0)
     assert_equal(result, reference, data)
 
 
@@ -260,7 +262,9 @@ def test_signed_zeros_give_one_threshold(maps, data, tmp_path):
     assert all(result.dead.all() and not result.counts.intersection_area.any() for result in results)
 
 
-def test_the_table_of_units(maps, data, reference, tmp_path):
+@pytest.mark.parametrize("block", [scores.BLOCK, 100])
+def test_the_table_of_units(maps, data, reference, tmp_path, monkeypatch, block):
+    monkeypatch.setattr(scores, "BLOCK", block)
     network = look_up_network(maps)
     layers = select_layers(list_layers(network.model, network.input_size), list(maps))
     stored = counts_arrays(engine(maps, data, tmp_path), [])

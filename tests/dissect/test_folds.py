@@ -14,8 +14,11 @@ from comparing import engine
 
 from data_prep.broden import open_broden
 from data_prep.common.errors import UserError
+from dissect import scores
 from dissect.folds import image_folds
+from dissect.run_files import RunFolderError, read_arrays, write_arrays
 from dissect.run_store import open_run
+from dissect.scores import Counts
 from dissect.settings import Settings
 
 N_IMAGES = 23
@@ -60,7 +63,7 @@ def test_each_fold_is_what_its_images_alone_count(
     result = engine({"first": maps}, data, tmp_path, settings=Settings(quantile=0.9, folds=3), **execution)
     folds = image_folds([image.name for image in data.images], 3)
     broden = read_broden(root)
-    for number, counts in enumerate(result.folds):
+    for number, counts in enumerate(Counts(*arrays) for arrays in zip(*result.folds, strict=True)):
         # The thresholds are those of all images; an image without labels adds nothing to any count.
         images = [
             image if fold == number else replace(image, maps=[], whole=[])
@@ -71,11 +74,12 @@ def test_each_fold_is_what_its_images_alone_count(
         np.testing.assert_array_equal(counts.mask_area, alone.mask_area["category"])
         np.testing.assert_array_equal(counts.concept_area, alone.concept_area)
         np.testing.assert_array_equal(counts.n_images, alone.n_images)
-    for total, parts in zip(result.counts, zip(*result.folds, strict=True), strict=True):
-        np.testing.assert_array_equal(total, sum(parts))
+    for total, by_fold in zip(result.counts, result.folds, strict=True):
+        np.testing.assert_array_equal(total, sum(by_fold))
 
 
-def test_replicates_of_a_run(run, sixty: Path, out: Path) -> None:
+def test_replicates_of_a_run(run, sixty: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "BLOCK", 40)  # a few units at a time
     run("--layers", 1, 2, "--folds", 4, "--quantile", 0.9, data=sixty)
     finished = open_run(out)
     replicates, units = finished.replicates, finished.units
@@ -99,6 +103,22 @@ def test_replicates_of_a_run(run, sixty: Path, out: Path) -> None:
                 assert (unit.category, unit.label) == names[iou.index(max(iou))]
                 assert unit.detector == (max(iou) > 0.04)
     assert not pd.isna(replicates).any(axis=None)
+
+
+def test_counts_by_fold_are_read_one_at_a_time(tmp_path: Path) -> None:
+    path, rng = tmp_path / "net.npz", np.random.default_rng(7)
+    arrays = {"fold_a": rng.integers(0, 2**40, (3, 4, 50)), "fold_b": rng.integers(0, 9, (3, 2)), "c": np.arange(5)}
+    write_arrays(path, arrays)
+    stored = read_arrays(path, by_slices="fold_")
+    assert stored["c"].tolist() == list(range(5))
+    for _ in range(2):
+        for name in ("fold_a", "fold_b"):
+            np.testing.assert_array_equal(np.stack(list(stored[name])), arrays[name])
+    content = bytearray(path.read_bytes())
+    content[300] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"net\.npz cannot be read .*dissect again with `overwrite`"):
+        list(stored["fold_a"])
 
 
 def test_without_folds_there_are_no_replicates(run, sixty: Path, out: Path) -> None:

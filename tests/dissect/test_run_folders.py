@@ -118,7 +118,7 @@ def test_images_that_come_back_twice_are_told(run, out: Path, sixty: Path, monke
     from dissect.candidates import Candidates
 
     real = Candidates.batches
-    monkeypatch.setattr(Candidates, "batches", lambda self, t: [*real(self, t), *list(real(self, t))[:1]])
+    monkeypatch.setattr(Candidates, "batches", lambda self, t, after: [*real(self, t, after), *list(real(self, t))[:1]])
     words = sentence(run(*OPTIONS, data=sixty), out)
     assert words.startswith("64 images were counted and 60 were read, so the files of the run were changed")
 

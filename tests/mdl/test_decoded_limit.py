@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_domains import make_images
 
-from mdl.training.feed import decode, input_rules
+from mdl.training.pictures import decode, input_rules
 
 
 def test_images_decoded_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,11 @@ from data_prep.decathlon import open_decathlon
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.weight_files import load_body, load_domain
 from mdl.results import ResultError, read_predictions, read_result, write_result
-from mdl.training.feed import Normalisation, decode, ordered_batches, to_input
+from mdl.training.feed import cut, ordered_crops, to_input
 from mdl.training.finished import evaluate_finished, open_finished
 from mdl.training.loop import Watch
 from mdl.training.one_domain import Setting, pretrain
+from mdl.training.pictures import Normalisation, decode
 from mdl.training.recipe import load_recipe
 
 BASE = ROW / "base-separable/imagenet12"
@@ -65,7 +66,8 @@ def test_the_right_classes_come_from_the_domains_own_weights(here: Path) -> None
     network = net.network(load_domain(net, SHARED / "domain.safetensors")).eval()
     images = open_decathlon("tiny").split("dtd", "test")
     rules = open_finished(SHARED).plan.input_rules
-    (pixels, _), *_ = ordered_batches(decode(images, rules), rules, 99)
+    pictures = decode(images, rules)
+    pixels = cut(pictures, ordered_crops(pictures, rules, 99))
     normalisation = Normalisation.of(*open_decathlon("tiny").mean_std("dtd"))
     with torch.no_grad():
         classes = network(to_input(pixels, normalisation)).argmax(1).numpy()

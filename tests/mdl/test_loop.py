@@ -22,7 +22,7 @@ from data_prep.common.errors import UserError
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.resnet26 import separable_resnet26
 from mdl.training.curves import EpochRow
-from mdl.training.feed import Normalisation, decode, shuffled_batches, to_input
+from mdl.training.feed import Feed, cut, shuffled_crops, to_input
 from mdl.training.loop import (
     ALONE,
     Learner,
@@ -34,7 +34,8 @@ from mdl.training.loop import (
     make_optimizers,
     set_learning_rate,
 )
-from mdl.training.processes import Processes
+from mdl.training.pictures import DecodedImages, Normalisation, decode
+from mdl.training.processes import Processes, processes
 from mdl.training.recipe import Plan
 from mdl.training.state import TrainingState, TrainingStateError
 
@@ -51,6 +52,10 @@ def pictures(n_train: int = 20) -> dict:
     counts = {"train": n_train, "val": 8, "test": 10}
     rules = PLAN.input_rules
     return {split: decode(make_images(n, split=split), rules) for split, n in counts.items()}
+
+
+def fed(of: DecodedImages) -> Feed:
+    return Feed(of, PLAN.input_rules, NORMALISATION, torch.device("cpu"))
 
 
 def learner(method: str = "individual", seed: int = 0, domain: str = "dtd") -> Learner:
@@ -97,9 +102,10 @@ def test_one_step_is_momentum_sgd_by_hand(tmp_path: Path) -> None:
     train(of, tmp_path, plan, data=data)
     head = other.network.head.requires_grad_(True)
     velocity = {name: torch.zeros_like(p) for name, p in head.named_parameters()}
-    for pixels, numbers in shuffled_batches(data["train"], plan.input_rules, batch_size=8, seed=plan.seed, epoch=0):
-        labels = torch.from_numpy(data["train"].labels[numbers])
-        loss = cross_entropy(other.network(to_input(pixels, NORMALISATION)), labels)
+    crops = shuffled_crops(data["train"], plan.input_rules, batch_size=8, seed=plan.seed, epoch=0)
+    for batch in crops.batches():
+        labels = torch.from_numpy(data["train"].labels[batch.numbers])
+        loss = cross_entropy(other.network(to_input(cut(data["train"], batch), NORMALISATION)), labels)
         grads = torch.autograd.grad(loss, [head.weight, head.bias])
         with torch.no_grad():
             for (name, p), g in zip(head.named_parameters(), grads, strict=True):
@@ -139,7 +145,7 @@ def test_it_learns_and_the_best_epoch_on_val_is_kept(tmp_path: Path) -> None:
     history = train(of, tmp_path, plan, data=data)
     best = best_epoch(history)
     assert history[best - 1].val_accuracy == max(row.val_accuracy for row in history)
-    counted = evaluate(of.network, data["val"], plan.input_rules, NORMALISATION)
+    counted = evaluate(of.network, fed(data["val"]))
     assert counted.accuracy == history[best - 1].val_accuracy
     assert counted.accuracy > 0.8
     assert history[-1].lr == pytest.approx(0.005)
@@ -158,7 +164,7 @@ def test_best_epoch_is_the_earliest_of_equals() -> None:
 def test_evaluation_counts_by_hand_and_leaves_unlabelled_images_out() -> None:
     of, data = learner(), pictures()["test"]
     data.labels[3] = -1
-    counted = evaluate(of.network, data, PLAN.input_rules, NORMALISATION)
+    counted = evaluate(of.network, fed(data))
     images = np.stack([data[i] for i in range(len(data))])
     with torch.no_grad():
         predicted = of.network.eval()(to_input(images, NORMALISATION)).argmax(1).numpy()
@@ -174,10 +180,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     state.check()
     plan = replace(PLAN, epochs=3, lr=float("1e30"))
     with pytest.raises(
-        TrainingError, match=r"The loss on dtd became (nan|inf) at step \d of epoch 2 .*last.safetensors \(epoch 1\)"
+        TrainingError, match=r"The loss on dtd became (nan|inf) at step \d of epoch 2; .*last.safetensors \(epoch 1\)"
     ):
         training(of, plan, state).fit()
-    assert len(state.restore(learner().state, {})) == 1  # the good checkpoint is still that of epoch 1
+    assert len(state.restore(learner().state, {})[0]) == 1  # the good checkpoint is still that of epoch 1
 
 
 def test_a_folder_with_another_run_is_refused_by_name(tmp_path: Path) -> None:
@@ -240,10 +246,10 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
             if (epoch, done) == (1, steps):
                 next(iter(of.parameters.values())).data[0] = float("nan")
 
-    with pytest.raises(TrainingError, match=r"The weights for dtd are not finite after epoch 2 .*\(epoch 1\)"):
+    with pytest.raises(TrainingError, match=r"The weights for dtd are not finite after epoch 2; .*\(epoch 1\)"):
         train(of, tmp_path, replace(PLAN, epochs=3), Break())
     kept = learner()
-    assert len(TrainingState(tmp_path, {"plan": 3, "seed": PLAN.seed}).restore(kept.state, {})) == 1
+    assert len(TrainingState(tmp_path, {"plan": 3, "seed": PLAN.seed}).restore(kept.state, {})[0]) == 1
     assert all(tensor.isfinite().all() for tensor in kept.state.values())
 
 
@@ -275,6 +281,16 @@ def test_pretraining_trains_everything(tmp_path: Path) -> None:
     before = copy.deepcopy(body.state_dict())
     train(Learner.of_body(body), tmp_path, replace(PLAN, epochs=1))
     assert all(not torch.equal(before[name], tensor) for name, tensor in body.named_parameters())
+
+
+@pytest.mark.parametrize(("asked", "used"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1")])
+def test_a_gpu_has_a_number(monkeypatch: pytest.MonkeyPatch, asked: str, used: str) -> None:
+    """Tensors on it say `cuda:0`, and PyTorch takes no other name when it is chosen."""
+    chosen: list[torch.device] = []
+    monkeypatch.setattr("data_prep.common.processes.usable_device", lambda wanted: wanted)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    with processes(asked) as group:
+        assert [group.device] == chosen == [torch.device(used)]
 
 
 SCRIPT = """

@@ -30,8 +30,9 @@ from mdl.shipped import make as shipping
 from mdl.shipped.family import build
 from mdl.shipped.make import RUNS, ship
 from mdl.shipped.reader import WEIGHTS, load_shipped, shipped_networks
-from mdl.training.feed import Normalisation, decode, ordered_batches, to_input
+from mdl.training.feed import Feed
 from mdl.training.loop import evaluate
+from mdl.training.pictures import Normalisation, decode
 from mdl.training.recipe import Plan
 
 if sys.version_info >= (3, 11):
@@ -354,14 +355,16 @@ def check_predictions(name: str, data: Path, run: Path, n_images: int | None) ->
     by_number = read_predictions(run)
     recorded = np.array([by_number[int(number)] for number in images.image_ids])
     pictures, normalisation = decode(images, plan.input_rules), Normalisation(facts.mean, facts.std)
-    predicted = evaluate(network, pictures, plan.input_rules, normalisation).predicted
+    feed = Feed(pictures, plan.input_rules, normalisation, torch.device("cpu"))
+    predicted = evaluate(network, feed).predicted
     assert len(predicted) == len(recorded) == len(images)
-    for row in np.flatnonzero(predicted != recorded):
-        one = decode(Some(images, np.array([row])), plan.input_rules)
-        pixels, _ = next(ordered_batches(one, plan.input_rules, 1))
+    tied = np.flatnonzero(predicted != recorded).tolist()
+    for batch in feed.ordered(64) if tied else ():
         with torch.inference_mode():
-            logits = network(to_input(pixels, normalisation, torch.device("cpu")))[0]
-        assert float(logits[predicted[row]] - logits[recorded[row]]) < TIE, f"image {images.image_ids[row]}"
+            logits = network(batch.images)
+        for row in set(tied) & set(batch.numbers.tolist()):
+            of_row = logits[batch.numbers.tolist().index(row)]
+            assert float(of_row[predicted[row]] - of_row[recorded[row]]) < TIE, f"image {images.image_ids[row]}"
     if len(images) == facts.n_test:
         assert int((recorded == pictures.labels).sum()) == facts.n_correct
 

@@ -1,0 +1,119 @@
+"""The counts of all units by fold of the images, in whole numbers as narrow as they may be, in memory or in a file.
+
+    tables = CountTables(n_folds=10, n_units=26560, n_concepts=1197, n_categories=6, folder=folder, memory_bytes=2**28)
+    tables.add_labels(fold, n_pixels, concept_area)       # of an image, before its masks are counted
+    tables.intersection_area                              # (F, U, C), for `tally.count_masks` to add to
+    tables.folds()                                        # `Counts` with an axis for folds
+
+The table of intersections is by far the largest: ten folds of 26,560 units and 1,197 concepts are 1.3 GB of 32-bit numbers.
+No number in it can exceed the label pixels of the fold's images, so it begins with 32 bits, and is widened to 64 before these
+could be too few. Past `memory_bytes` it lies in a file of `folder` that is mapped into memory, and that goes with the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.common.errors import UserError
+from dissect.scores import Counts
+
+NARROW = np.dtype(np.uint32)
+WIDE = np.dtype(np.int64)
+MOST_PIXELS = np.iinfo(NARROW).max
+"""Label pixels of a fold up to which narrow numbers do."""
+
+
+class CountTables:
+    """intersection_area (F, U, C) uint32 or int64; mask_area (F, U, K), concept_area (F, C), n_images (F, C), n_pixels (F,):
+    int64. n_pixels: of the label maps of a fold's images so far."""
+
+    def __init__(
+        self,
+        *,
+        n_folds: int,
+        n_units: int,
+        n_concepts: int,
+        n_categories: int,
+        folder: Path,
+        memory_bytes: int,
+    ) -> None:
+        self._folder, self._memory_bytes = folder, memory_bytes
+        self.intersection_area = self._zeros((n_folds, n_units, n_concepts), NARROW)
+        self.mask_area = np.zeros((n_folds, n_units, n_categories), np.int64)
+        self.concept_area = np.zeros((n_folds, n_concepts), np.int64)
+        self.n_images = np.zeros((n_folds, n_concepts), np.int64)
+        self.n_pixels = np.zeros(n_folds, np.int64)
+
+    def add_labels(self, fold: int, n_pixels: int, concept_area: np.ndarray) -> None:
+        """Count the concepts of one image, (C,), and see that its masks will not be too many for the table."""
+        self.concept_area[fold] += concept_area
+        self.n_images[fold] += concept_area > 0
+        self.n_pixels[fold] += n_pixels
+        if self.n_pixels[fold] > MOST_PIXELS:
+            self._widen()
+
+    def total(self) -> Counts:
+        """The counts of all images. With one fold its arrays are those of `folds`."""
+        if len(self.n_pixels) == 1:
+            return Counts(*(array[0] for array in self.folds()))
+        return Counts(*(array.sum(0, dtype=np.int64) for array in self._counts()))
+
+    def folds(self) -> Counts:
+        """The counts of each fold, along the first axis: the tables themselves, no copies."""
+        self._widen()
+        return self._counts()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All there is to save: views, not copies."""
+        return {**self._counts()._asdict(), "n_pixels": self.n_pixels}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Continue from what `state` gave. Raises `ValueError` or `KeyError`, and changes nothing, where it cannot be used."""
+        for name, mine in self.state().items():
+            allowed = (NARROW, WIDE) if name == "intersection_area" else (WIDE,)
+            if arrays[name].shape != mine.shape or arrays[name].dtype not in allowed:
+                raise ValueError(f"{name} has another shape")
+        if arrays["intersection_area"].dtype == WIDE:
+            self._widen()
+        for name, mine in self.state().items():
+            mine[...] = arrays[name]
+
+    def _counts(self) -> Counts:
+        return Counts(self.intersection_area, self.mask_area, self.concept_area, self.n_images)
+
+    def _widen(self) -> None:
+        if self.intersection_area.dtype != WIDE:
+            wide = self._zeros(self.intersection_area.shape, WIDE)
+            wide[...] = self.intersection_area
+            self.intersection_area = wide
+
+    def _zeros(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        n_bytes = int(np.prod(shape)) * dtype.itemsize
+        if n_bytes <= self._memory_bytes:
+            return np.zeros(shape, dtype)
+        try:
+            return _mapped(self._folder, shape, dtype, n_bytes)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(
+                f"The counts of {shape[1]} units, {shape[2]} concepts and {shape[0]} folds take {n_bytes / 2**30:.2f} GiB, and "
+                f"{self._folder} has no room for them: free some disk, or raise `memory`."
+            ) from error
+
+
+def _mapped(folder: Path, shape: tuple[int, ...], dtype: np.dtype, n_bytes: int) -> np.ndarray:
+    """Zeros in a file that has no name any more: however the process ends, nothing is left of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(prefix=".counts-", dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # a file with holes would end the process where the disk is full
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+        else:
+            file.truncate(n_bytes)
+        return np.asarray(np.memmap(file, dtype, "r+", shape=shape))  # a plain array, for compiled code
