@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from data_prep.common.files import unescape_cell
 from mdl.scoring.score import wilson
 from reports.claims import CLAIMS
 
@@ -44,9 +45,16 @@ def filled(text: str, blocks: dict[str, str]) -> str:
     return pattern.sub(lambda found: f"{found[1]}\n{blocks[found[2]]}\n{found[3]}", text)
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV file as `write_table` writes it: texts without the apostrophe that keeps a spreadsheet from running them."""
+    table = pd.read_csv(path, keep_default_na=False)
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    return table.assign(**{str(name): [unescape_cell(str(cell)) for cell in column] for name, column in texts.items()})
+
+
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """The CSV files of a folder by their names."""
-    return {path.stem: pd.read_csv(path, keep_default_na=False) for path in sorted(folder.glob("*.csv"))}
+    return {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
 
 
 def blocks(folder: Path) -> dict[str, str]:
@@ -166,6 +174,7 @@ def _training_rows(training: pd.DataFrame) -> Rows:
                 "depthwise": _between(together, "depthwise"),
                 "pointwise": _between(together, "pointwise"),
                 "difference, equal numbers": _signed(together, "difference"),
+                "change since epoch 1": _signed(together, "change"),
                 **{f"in {layer}": _signed(row, "difference") for layer, row in by_layer.items()},
             }
         )

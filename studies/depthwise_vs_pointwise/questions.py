@@ -111,18 +111,29 @@ def width_table(full: Sequence[Run], half: Run, suffix: str = "-half", control: 
 
 
 def training_table(run: Run, start: Run, first: str, accuracies: Mapping[str, float]) -> pd.DataFrame:
-    """Detectors, unique detectors and their difference along training. start, first: the run and network before training."""
+    """Unique detectors and their difference along training; `change` is that of the difference since the run's first network.
+
+    start, first: the run and network before training. accuracies: of the run's networks, on validation images.
+    """
     rows: list[Row] = []
-    for network in [first, *dict.fromkeys(run.units["network"])]:
-        units, replicates = units_of([start if network == first else run], [network])
+    trained = list(dict.fromkeys(run.units["network"]))
+    for network in [first, *trained]:
+        units, replicates = units_of([start, run], [network])
+        both = units_of([start, run], [network, trained[0]])
+        change = partial(_change, first=trained[0], second=network)
         for layer in layers_of(units):
             row: Row = {"data": run.info["data"]["name"], "network": network, "layer": layer}
             row["val_accuracy"] = accuracies.get(network, "")
             for operator in ("depthwise", "pointwise"):
                 mine = (table[table["operator"] == operator] for table in (units, replicates))
                 row |= with_interval(*mine, layer, operator, _unique)
-            rows.append(row | with_interval(units, replicates, layer, "difference", difference))
+            row |= with_interval(units, replicates, layer, "difference", difference)
+            rows.append(row | with_interval(*both, layer, "change", change))
     return pd.DataFrame(rows)
+
+
+def _change(units: pd.DataFrame, first: str, second: str) -> float:
+    return difference(units[units["network"] == second]) - difference(units[units["network"] == first])
 
 
 def _unique(units: pd.DataFrame) -> float:

@@ -16,7 +16,7 @@ import pandas as pd
 import questions
 import sharing
 from networks import validation_accuracy
-from pages import PAGES, blocks, filled, is_drawn
+from pages import PAGES, blocks, filled, is_drawn, read_table
 
 from data_prep.common.files import atomic_write
 from dissect.run_store import Run, open_run, write_table
@@ -55,7 +55,7 @@ def write(runs: Path, folder: Path, trained: Sequence[Path] = (), checkpoints: P
         found["methods"] = [methods_table(trained)]
     for name, tables in found.items():
         path, table = folder / f"{name}.csv", pd.concat(tables).round(3)
-        earlier = pd.read_csv(path, keep_default_na=False) if path.exists() else table.iloc[:0]
+        earlier = read_table(path) if path.exists() else table.iloc[:0]
         keys = ("part",) if name == "runs" else ()
         write_table(path, updated(earlier, table, keys))
     for page in PAGES:
@@ -82,7 +82,7 @@ def _found(finished: Mapping[str, Run], checkpoints: Path | None) -> Iterator[tu
         accuracies = {name: validation_accuracy(name, checkpoints) for name in dict.fromkeys(run.units["network"])}
         yield "training", questions.training_table(run, finished[HALF_WIDTH], "untrained-half", accuracies)
     chosen = {choice: [finished[part] for part in parts if part in finished] for choice, parts in CHOICES.items()}
-    if all(chosen.values()):
+    if any(part in finished for parts in CHOICES.values() for part in parts[:1] if part not in COUNTED):
         yield "choices", pd.concat([questions.choice_table(choice, runs) for choice, runs in chosen.items()])
     both = [finished[part] for part in ("paper", "domains") if part in finished]
     if len(both) == 2 and not is_drawn(both[0].info["data"]["name"]):
