@@ -24,11 +24,15 @@ from data_prep.broden_tables import MAX_NUMBER, IndexRow, Tables, read_tables
 from data_prep.common.errors import UserError, choose
 from data_prep.common.files import read_regular
 from data_prep.common.pictures import IMAGE_ERRORS, open_picture
+from data_prep.common.terminal import Progress, silent
 from data_prep.contents import content_hashes
 from data_prep.formats import NO_CONCEPT, BadImageError, Concept, ImageLabels, decode_label_map
+from data_prep.packed import Packed, open_packed, pack, packed_file
 
 ROOM = 2**24
 """Bytes that a label map may have beyond its pixels: a file without end must not fill the memory."""
+LEAST_PACKED = 500
+"""Images from which on labels are packed unasked: those of fewer are decoded in a fraction of a second."""
 _UNKNOWN = NO_CONCEPT - 1
 _log = logging.getLogger(__name__)
 
@@ -94,6 +98,24 @@ class Broden:
         for name, content in zip(names, content_hashes(self.root / "images", names), strict=True):
             digest.update(f"{name}\0{content}\n".encode())
         return digest.hexdigest()
+
+    def packed_file(self) -> Path:
+        """Where the labels of these images and categories are kept packed; raises `UserError` where there is no home for them."""
+        return packed_file(self.name, repr((str(self.root.resolve()), self.split, self.categories)))
+
+    def packed(self, progress: Progress = silent) -> Packed | None:
+        """The labels in packed form (`data_prep.packed`), packed first where they are not yet, or the set has changed since.
+
+        None where they cannot be kept, or there are fewer than `LEAST_PACKED` images and nobody asked to pack them before.
+        """
+        try:
+            path = self.packed_file()
+            if not path.exists() and len(self.rows) < LEAST_PACKED:
+                return None
+            return open_packed(path, self.fingerprint()) or pack(path, self, progress)
+        except UserError as error:
+            _log.info("The labels of %s cannot be kept packed (%s): they are read from their maps.", self.name, error)
+            return None
 
     def _refuse(self, where: str, category: int, number: int) -> None:
         table = f"c_{self.categories[category]}.csv"

@@ -10,17 +10,21 @@ Letters for shapes: `H W` label map, `P` label planes, `K` categories, `C` conce
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from data_prep.common.errors import UserError
+from data_prep.common.terminal import Progress
 
 NO_CONCEPT = -1
 """Value of a label-plane pixel that carries no concept (label 0 in the files)."""
+
+DIGEST_BYTES = 16
 
 
 class BadImageError(UserError):
@@ -71,6 +75,10 @@ class ImageLabels:
         """(H, W) of the label map."""
         return self.planes.shape[1], self.planes.shape[2]
 
+    def digest(self) -> bytes:
+        """`digest_of` all of it."""
+        return digest_of(self.planes, self.plane_category, self.whole_image)
+
 
 class LabelledImages(Protocol):
     """A densely labelled set of images: what `dissect` needs of it, whoever reads the files.
@@ -100,6 +108,27 @@ class LabelledImages(Protocol):
         ...
 
 
+class PackedLabels(Protocol):
+    """The labels of a set's images, decoded earlier; both give None where they could not be read, so that the set says why."""
+
+    def digest(self, index: int) -> np.ndarray | None:
+        """(16,) uint8, `ImageLabels.digest` of one image, at no cost."""
+        ...
+
+    def read(self, index: int) -> ImageLabels | None:
+        """The labels of one image, equal to those that the set reads."""
+        ...
+
+
+@runtime_checkable
+class PackableImages(Protocol):
+    """A `LabelledImages` that can keep its labels packed."""
+
+    def packed(self, progress: Progress = ...) -> PackedLabels | None:
+        """The packed labels of the set as it is now, or None where there are none; never those of other files."""
+        ...
+
+
 class ClassifiedImages(Protocol):
     """One split of one visual domain: images with one class each, in the decathlon layout or any other.
 
@@ -124,6 +153,15 @@ class ClassifiedImages(Protocol):
     def fingerprint(self) -> str:
         """A hash that changes when the split changes: names, labels, and sizes of files."""
         ...
+
+
+def digest_of(*arrays: np.ndarray) -> bytes:
+    """A hash of `DIGEST_BYTES` of the arrays' shapes, types and values."""
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 def decode_label_map(pixels: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import atomic_write
@@ -28,18 +30,25 @@ from dissect.run_files import ARRAY_ERRORS, sha256_of
 class Maps:
     """Activation maps of some (image, unit) pairs of one layer: image by image, units ascending within an image.
 
-    images, units: (n,) int32. peaks: (n,) float32, the largest value of each map. maps: (n, h, w) float32.
+    images, units: (n,) int32. peaks: (n,) float32, the largest value of each map. maps: (n, h, w) float32, of numpy, or a tensor
+    on the device that computed them.
     """
 
     images: np.ndarray
     units: np.ndarray
     peaks: np.ndarray
-    maps: np.ndarray
+    maps: np.ndarray | Tensor
 
     def above(self, bound: np.ndarray) -> Maps:
         """Those whose peak exceeds the bound of their unit; `bound` is (U,)."""
-        kept = self.peaks > bound[self.units]
-        return self if kept.all() else Maps(self.images[kept], self.units[kept], self.peaks[kept], self.maps[kept])
+        return self.chosen(self.peaks > bound[self.units])
+
+    def chosen(self, which: np.ndarray) -> Maps:
+        """Those where `which` (n,) is true."""
+        if which.all():
+            return self
+        there = which if isinstance(self.maps, np.ndarray) else torch.from_numpy(which)
+        return Maps(self.images[which], self.units[which], self.peaks[which], self.maps[there])
 
     def of_image(self, image: int) -> Maps:
         """Those of one image, without copying."""
@@ -50,6 +59,10 @@ class Maps:
     @property
     def n_bytes(self) -> int:
         return sum(getattr(self, field).nbytes for field in self.__slots__)
+
+    def on_host(self) -> dict[str, np.ndarray]:
+        """The fields as arrays of numpy."""
+        return {field: torch.as_tensor(getattr(self, field)).cpu().numpy() for field in self.__slots__}
 
 
 Batch = tuple[np.ndarray, dict[int, Maps]]
@@ -104,15 +117,15 @@ class Candidates:
             return
         path = self._file(len(self.files))
         arrays = {
-            f"{n}.{layer}.{field}": getattr(maps, field)
+            f"{n}.{layer}.{field}": array
             for n, (_, batch) in enumerate(self.in_memory)
             for layer, maps in batch.items()
-            for field in Maps.__slots__
+            for field, array in maps.on_host().items()
         }
         arrays |= {f"{n}.batch": images for n, (images, _) in enumerate(self.in_memory)}
         arrays |= {"key": np.array(self.key), "number": np.array(len(self.files))}
         with atomic_write(path) as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # a dictionary of arrays
         self.files.append(path)
         self.n_bytes_on_disk += path.stat().st_size
         self.in_memory, self.n_bytes, self._prune_at = [], 0, self.ceiling // 8

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from data_prep.common.errors import UserError
 from dissect.candidates import Candidates, Maps
+from dissect.device_tail import DeviceTail, Tail
 from dissect.disk_estimate import DiskEstimate
 from dissect.layers import Layer
 from dissect.strongest import StrongestImages
@@ -40,6 +41,7 @@ class Collected:
 
     quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
     candidates together; past it candidates go to files in `folder`, marked with `key`, of up to `disk_bytes` together.
+    gpu: where tails and candidates are kept, if not in the memory of the host.
     Raises `UserError` where the tails alone exceed the memory.
     """
 
@@ -54,6 +56,7 @@ class Collected:
         memory_bytes: int,
         disk_bytes: int,
         key: str = "",
+        gpu: str | None = None,
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
         if needed > 0.75 * memory_bytes:
@@ -64,22 +67,36 @@ class Collected:
             )
         self.layers = layers
         self.n_seen = 0
-        self.tails = [UpperTail(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers]
+        self.tails: list[Tail] = [
+            DeviceTail(layer.n_units, n_images * layer.n_positions, quantile, gpu)
+            if gpu
+            else UpperTail(layer.n_units, n_images * layer.n_positions, quantile)
+            for layer in layers
+        ]
         self.strongest_images = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
+        self._tail_bytes = needed
         self.candidates = Candidates(folder, memory_bytes - needed, key)
+        self._gpu = gpu
         self.digests = np.zeros((n_images, DIGEST_BYTES), np.uint8)
         self._estimate = DiskEstimate(layers, n_images, max(disk_bytes, memory_bytes - needed))
 
+    @property
+    def n_bytes(self) -> int:
+        """What tails and candidates take of the memory allowed."""
+        return self._tail_bytes + self.candidates.n_bytes
+
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
-        peaks = [_peaks(layer_maps) for layer_maps in maps]
+        peaks, sums, bounds = self._looked_at(maps)
         passing: dict[int, Maps] = {}
         for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
-            _check_finite(layer, layer_maps, images)
+            # The sum is one cheap pass; only a suspicious one is worth the exact look (a sum of huge values may overflow).
+            if not np.isfinite(sums[k]):
+                _check_finite(layer, layer_maps, images)
             self.strongest_images[k].add(peaks[k], images)
-            passing[k] = _above(images, layer_maps, peaks[k], self.tails[k].bound)
+            passing[k] = self._above(images, layer_maps, peaks[k], bounds[k])
             self.tails[k].add(passing[k].maps, passing[k].units)
-        self.candidates.add(images, passing, [tail.bound for tail in self.tails])
+        self.candidates.add(images, passing, bounds)
         self.digests[images] = _digests(peaks)
         self.n_seen += len(images)
         if not self.candidates.given_up and (
@@ -95,7 +112,7 @@ class Collected:
     def passing(self, images: np.ndarray, maps: Sequence[Tensor], thresholds: Sequence[np.ndarray]) -> dict[int, Maps]:
         """The maps of a batch of images, seen before, that exceed the final thresholds of their units. Raises `UserError` where
         they are not what they were."""
-        peaks = [_peaks(layer_maps) for layer_maps in maps]
+        peaks, *_ = self._looked_at(maps)
         other = (self.digests[images] != _digests(peaks)).any(1)
         if other.any():
             raise UserError(
@@ -103,7 +120,7 @@ class Collected:
                 f"the same `batch_size`, `device` and `workers` as before, or let it be shown once by a higher `spill`."
             )
         each = enumerate(zip(maps, peaks, thresholds, strict=True))
-        return {k: _above(images, layer_maps, its_peaks, bound) for k, (layer_maps, its_peaks, bound) in each}
+        return {k: self._above(images, layer_maps, its_peaks, bound) for k, (layer_maps, its_peaks, bound) in each}
 
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: arrays, and candidates moved to their files."""
@@ -131,28 +148,45 @@ class Collected:
             self.candidates.adopt([str(digest) for digest in arrays["files"]], n_seen)
         self.n_seen, self.digests = n_seen, digests
         for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
-            tail.values, tail.count, tail.bound = (arrays[f"{k}.{name}"] for name in ("values", "count", "bound"))
+            tail.restore(*(arrays[f"{k}.{name}"] for name in ("values", "count", "bound")))
             strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}
         for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
+            tail = tail.on_host()
             arrays |= {f"{k}.values": tail.values, f"{k}.count": tail.count, f"{k}.bound": tail.bound}
             arrays |= {f"{k}.peak": strongest.peak, f"{k}.image": strongest.image}
         return arrays
 
+    def _looked_at(self, maps: Sequence[Tensor]) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+        """Of each layer the largest value of each map (B, U), the sum of all, and what its units must exceed so far (U,).
 
-def _peaks(maps: Tensor) -> np.ndarray:
-    """(B, U) float32, the largest value of each map."""
-    # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
-    return maps.flatten(2).amax(2).add(0).cpu().numpy()
+        They are moved to the host together: each move waits for all that the device has to do.
+        """
+        # Adding zero turns -0.0 into 0.0: they are equal, so which came first must not show.
+        peaks = [layer_maps.flatten(2).amax(2).add(0) for layer_maps in maps]
+        sums = [layer_maps.sum() for layer_maps in maps]
+        bounds = [tail.bound for tail in self.tails if isinstance(tail, DeviceTail)]
+        arrays = _on_host([*peaks, *sums, *bounds])
+        n = len(maps)
+        return arrays[:n], arrays[n : 2 * n], arrays[2 * n :] or [tail.on_host().bound for tail in self.tails]
+
+    def _above(self, images: np.ndarray, maps: Tensor, peaks: np.ndarray, bound: np.ndarray) -> Maps:
+        """The maps whose peak exceeds the bound of their unit, (U,)."""
+        which, units = np.nonzero(peaks > bound)
+        chosen = maps[torch.from_numpy(which), torch.from_numpy(units)]
+        there = chosen if self._gpu else chosen.cpu().numpy()
+        return Maps(images[which].astype(np.int32), units.astype(np.int32), peaks[which, units], there)
 
 
-def _above(images: np.ndarray, maps: Tensor, peaks: np.ndarray, bound: np.ndarray) -> Maps:
-    """The maps whose peak exceeds the bound of their unit, (U,)."""
-    which, units = np.nonzero(peaks > bound)
-    chosen = maps[torch.from_numpy(which), torch.from_numpy(units)].cpu().numpy()
-    return Maps(images[which].astype(np.int32), units.astype(np.int32), peaks[which, units], chosen)
+def _on_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """Float tensors of one device as arrays."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])
+    return [
+        array.reshape(tuple(tensor.shape)) for array, tensor in zip(np.split(flat, ends[:-1]), tensors, strict=True)
+    ]
 
 
 def _digests(peaks: Sequence[np.ndarray]) -> np.ndarray:
@@ -162,9 +196,6 @@ def _digests(peaks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _check_finite(layer: Layer, maps: Tensor, images: np.ndarray) -> None:
-    # The sum is one cheap pass; only a suspicious one is worth the exact look (a sum of huge values may overflow).
-    if torch.isfinite(maps.sum()):
-        return
     bad = torch.nonzero(~torch.isfinite(maps))
     if len(bad):
         image, unit, *_ = bad[0].tolist()

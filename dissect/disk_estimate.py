@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dissect.device_tail import Tail
 from dissect.layers import Layer
 from dissect.thresholds import UpperTail
 
@@ -35,9 +36,7 @@ class DiskEstimate:
         everything = n_images * sum(n * size for n, size in zip(self.n_units, self.map_bytes, strict=True))
         self._samples: list[Sequence[np.ndarray]] | None = [] if everything > allowed else None
 
-    def too_much(
-        self, peaks: Sequence[np.ndarray], tails: Sequence[UpperTail], n_seen: int, n_bytes_on_disk: int
-    ) -> int:
+    def too_much(self, peaks: Sequence[np.ndarray], tails: Sequence[Tail], n_seen: int, n_bytes_on_disk: int) -> int:
         """The bytes that are needed where they are more than allowed, else 0.
 
         peaks: (B, U) float32 of each layer, the largest values of the last batch's maps. tails: of all `n_seen` images.
@@ -48,7 +47,7 @@ class DiskEstimate:
             if sum(len(batch[0]) for batch in self._samples) >= max(SAMPLE, self.n_images // 100):
                 sample = [np.concatenate(of_layer) for of_layer in zip(*self._samples, strict=True)]
                 self._samples = None
-                if (expected := self.expected(sample, tails, n_seen)) > self.allowed:
+                if (expected := self.expected(sample, [tail.on_host() for tail in tails], n_seen)) > self.allowed:
                     return expected
         return n_bytes_on_disk if n_bytes_on_disk > self.allowed else 0
 

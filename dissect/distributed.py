@@ -2,12 +2,12 @@
 
     strongest, thresholds = pooled_strongest(collected, group), pooled_thresholds(collected, group)      # on every process
     ...
-    counts, folds = pooled_counts(tally.total(), group), pooled_counts(tally.folds(), group)
-    images, skipped = pooled_numbers(tally.images, group), pooled_skipped(reader.skipped, group)         # on the first one
+    counts = pool_counts(tally.folds(), group)                                                           # on the first one
     gather_masks(masks, group)
+    images, skipped = pooled_numbers(tally.images, group), pooled_skipped(reader.skipped, group)
 
-Nothing of what is given is changed, so that a process that is stopped here saves its own share and no more. Every process of the
-group calls these in the same order.
+What is called `pooled` leaves alone what it is given, so that a process that is stopped there saves its own share and no more;
+counts and masks, which may be large, are put together in place. Every process of the group calls these in the same order.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import numpy as np
 from data_prep.common.locks import locked
 from data_prep.common.processes import Group
 from dissect.collected import Collected
+from dissect.device_tail import Tail
 from dissect.mask_recorder import MaskRecorder
 from dissect.scores import Counts
 from dissect.strongest import StrongestImages
-from dissect.thresholds import UpperTail
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +68,10 @@ def pooled_thresholds(collected: Collected, group: Group) -> list[np.ndarray]:
     ]
 
 
-def _pooled_threshold(tail: UpperTail, n_values: int, group: Group) -> np.ndarray:
+def _pooled_threshold(tail: Tail, n_values: int, group: Group) -> np.ndarray:
     if group.n == 1:
         return tail.quantile(n_values)
+    tail = tail.on_host()
     # Minus infinity, which is no activation, stands where a unit has fewer values than another: no tail takes it up.
     width = int(tail.count.max(initial=0))
     values = np.where(np.arange(width) < tail.count[:, None], tail.values[:, :width], np.float32("-inf"))
@@ -100,9 +101,11 @@ def _pooled_strongest(strongest: StrongestImages, group: Group) -> StrongestImag
     return pooled
 
 
-def pooled_counts(counts: Counts, group: Group) -> Counts:
-    """The counts over the images of all processes, on each."""
-    return counts if group.n == 1 else Counts(*map(group.total, counts))
+def pool_counts(folds: Counts, group: Group) -> Counts:
+    """Add the other processes' counts by fold to those of the first; the sum of the folds, with one fold that one."""
+    for array in folds:
+        group.add_to_first(array)
+    return Counts(*(array[0] if len(array) == 1 else array.sum(0) for array in folds))
 
 
 def pooled_numbers(images: Sequence[int], group: Group) -> np.ndarray:

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.common.devices import usable_device
+from data_prep.common.devices import is_cuda, usable_device
 from data_prep.common.errors import UserError
 from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
@@ -33,9 +34,10 @@ from data_prep.formats import LabelledImages
 from dissect.candidates import Maps
 from dissect.clock import Clock
 from dissect.collected import Collected
+from dissect.device_tally import DeviceTally
 from dissect.distributed import (
     gather_masks,
-    pooled_counts,
+    pool_counts,
     pooled_numbers,
     pooled_skipped,
     pooled_strongest,
@@ -105,10 +107,12 @@ def dissect(
     from which the same call resumes. Raises `UserError` for what the user can fix.
 
     group: the processes that share the images; each makes this call with a `folder` of its own, and the first gets the whole
-    result: `images`, `skipped` and `masks` of the others are of their share.
+    result: counts, `masks`, `images` and `skipped` of the others are of their share.
     """
     settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
-    device, modules = usable_device(execution.device), [layer.module for layer in layers]
+    execution = execution.on(usable_device(execution.device))
+    device, modules = execution.device, [layer.module for layer in layers]
+    gpu = device if is_cuda(device) else None  # where thresholds and counts are computed too
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     geometry = _geometry(network, layers, settings)  # looks at the network, so before it is tapped
@@ -117,10 +121,10 @@ def dissect(
     folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
         layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides,
+        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides, gpu=gpu,
     )  # fmt: skip
     reader = ImageReader(
-        data, network.input_size, batch_size=execution.batch_size, workers=execution.n_workers,
+        data, network.input_size, batch_size=execution.n_together, workers=execution.n_workers,
         on_bad_image=execution.on_bad_image, label_cache=label_cache, share=group.share,
     )  # fmt: skip
 
@@ -167,10 +171,11 @@ def dissect(
                 yield batch.numbers, collected.passing(batch.numbers, maps, thresholds)
 
         # What lies above it, at the size of the label map, against every concept.
-        with clock("tally"), ParallelTally(
+        counting = partial(DeviceTally, device=gpu) if gpu else ParallelTally
+        with clock("tally"), counting(
             layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
             masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
-            folder=folder, memory_bytes=execution.memory_bytes // 2,
+            folder=folder, memory_bytes=max(execution.memory_bytes - collected.n_bytes, 0),
         ) as tally:  # fmt: skip
             checkpoint.begin("tally", tally)
             for images, maps_above in passing(after=max(tally.images, default=-1)):
@@ -178,8 +183,12 @@ def dissect(
                 checkpoint()
                 progress("tally", len(tally.images), collected.n_seen)
             _check_all_counted(reader, tally.images)
-            total = pooled_counts(tally.total(), group)
-            folds = pooled_counts(tally.folds(), group)
+        group.wait()  # until here each process can save its share, should another one end
+
+    # What the processes counted, put together on the first one.
+    with clock("tally"):
+        folds = tally.folds()
+        total = pool_counts(folds, group)
         gather_masks(masks, group)
 
     return Dissection(

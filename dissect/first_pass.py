@@ -33,6 +33,7 @@ class FirstPass:
         return self.collected.state() | {
             "decides": np.array(self.decides),
             "n_read": np.array(n_read),
+            "batch_size": np.array(self.reader.batch_size),
             "skipped": np.array(json.dumps(self.reader.skipped[:n_skipped])),
             "data": np.array(self.data),
             "digests": self.reader.digests[self.reader.numbers[:n_read]],
@@ -49,6 +50,8 @@ class FirstPass:
                 f"{self.collected.candidates.folder} holds a checkpoint of a run on other weights, layers, data or settings: "
                 f"delete it, or give another folder."
             )
+        if int(arrays["batch_size"]) != reader.batch_size:  # another size may round otherwise, and ends elsewhere
+            raise ValueError(f"its batches have {arrays['batch_size']} images, not {reader.batch_size}")
         skipped = [(int(number), str(reason)) for number, reason in json.loads(str(arrays["skipped"]))]
         n_read, digests = int(arrays["n_read"]), arrays["digests"]
         read = reader.numbers[:n_read]

@@ -11,7 +11,6 @@ An image counts only if it and its label maps can be used: both are read, and ch
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,10 +24,20 @@ from PIL.Image import Resampling
 
 from data_prep.common.errors import UserError
 from data_prep.common.pictures import IMAGE_ERRORS, WrongModeError, in_threads, is_turned, open_picture, rgb_picture
-from data_prep.formats import BadImageError, ImageLabels, ImageRecord, LabelledImages
+from data_prep.common.processes import Group
+from data_prep.common.terminal import Progress, silent
+from data_prep.formats import (
+    DIGEST_BYTES,
+    BadImageError,
+    ImageLabels,
+    ImageRecord,
+    LabelledImages,
+    PackableImages,
+    PackedLabels,
+    digest_of,
+)
 
 LABEL_CACHE_BYTES = 256 * 2**20
-DIGEST_BYTES = 16
 
 
 class Position(NamedTuple):
@@ -156,36 +165,43 @@ class ImageReader:
         of_labels = self.label_cache.read(number)
         record = self.data.images[number]
         pixels = read_image(record.path, self.size, record.image_shape)
-        self.digests[number] = np.frombuffer(_digest(pixels, of_labels), np.uint8)
+        self.digests[number] = np.frombuffer(digest_of(pixels, of_labels), np.uint8)
         return pixels
 
 
-def _digest(*arrays: np.ndarray) -> bytes:
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for array in arrays:
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.digest()
-
-
 class LabelCache:
-    """Labels of images already read, packed (a label map is a few kilobytes); those beyond the ceiling are read again.
+    """Labels of images already read, compressed (a label map is a few kilobytes); those beyond the ceiling are read again.
 
-    ceiling: bytes of packed labels to keep.
+    ceiling: bytes of compressed labels to keep. After `use_packed` the set's packed labels stand in for all that, if it has any.
     """
 
     def __init__(self, data: LabelledImages, ceiling: int = LABEL_CACHE_BYTES) -> None:
         self.data = data
+        self._whole_set: PackedLabels | None = None
+        self._asked = False
         self._digests: dict[int, np.ndarray] = {}
         self._packed: dict[int, tuple[bytes, tuple[int, ...], np.ndarray, np.ndarray]] = {}
         self._room = ceiling
 
+    def use_packed(self, group: Group, progress: Progress = silent) -> None:
+        """Take the labels from the set's packed ones, which the first process of the group packs where that is to be done."""
+        if self._asked or not isinstance(self.data, PackableImages):
+            return
+        self._asked = True
+        if not group.is_first:
+            group.wait()
+        self._whole_set = self.data.packed(progress)
+        if group.is_first:
+            group.wait()
+
     def read(self, number: int) -> np.ndarray:
         """Read and check the labels of one image; a hash of them. Raises `BadImageError`."""
+        if self._whole_set is not None and (found := self._whole_set.digest(number)) is not None:
+            return found
         if number in self._packed:
             return self._digests[number]
         labels = self.data.read_labels(number)
-        digest = np.frombuffer(_digest(labels.planes, labels.plane_category, labels.whole_image), np.uint8)
+        digest = np.frombuffer(labels.digest(), np.uint8)
         packed = zlib.compress(labels.planes.astype(np.int32).tobytes(), 1)
         if self._room > len(packed):
             self._room -= len(packed)
@@ -194,6 +210,8 @@ class LabelCache:
         return digest
 
     def __getitem__(self, number: int) -> ImageLabels:
+        if self._whole_set is not None and (found := self._whole_set.read(number)) is not None:
+            return found
         if number not in self._packed:
             return self.data.read_labels(number)
         packed, shape, plane_category, whole_image = self._packed[number]

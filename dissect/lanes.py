@@ -55,6 +55,7 @@ def look_in_lanes(
 
     The first batch is computed alone, and looked at twice (`steadiness`). At most twice as many batches as lanes are ahead of the
     one that comes next. An error, of the network or of the batches, is raised at the place of its batch, after those before it.
+    One lane is the caller's own thread: on a GPU another one would have to plan each convolution again, which takes seconds.
     """
     with ExitStack() as stack:
         models = [model, *_siblings(model, n_lanes - 1)]
@@ -65,7 +66,7 @@ def look_in_lanes(
         for look in looks:
             free.put(look)
         # A lane that is done early goes on with the next batch while the caller is busy with the one before.
-        ahead = 2 * len(models) if len(models) > 1 else 1
+        ahead = 2 * len(models)
         threads = stack.enter_context(
             ThreadPoolExecutor(len(models), "lane", initializer=torch.set_num_threads, initargs=(1,))
         )
@@ -80,9 +81,10 @@ def look_in_lanes(
 
             coming: deque[tuple[Item, Future[Seen]]] = deque()
             batches, broken = iter(batches), None
-            for batch in batches:  # only the first
+            for batch in batches:
                 yield batch, work(steady, batch)
-                break
+                if len(models) > 1:
+                    break  # the others in lanes
             while True:
                 while broken is None and len(coming) < ahead:
                     try:

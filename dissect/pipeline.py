@@ -11,7 +11,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -67,7 +67,7 @@ def run(
     networks = [networks] if isinstance(networks, Network) else list(networks)
     settings, out = settings or Settings(), Path(out)
     execution = execution or Execution()
-    execution = replace(execution, device=usable_device(execution.device if group.n == 1 else str(group.device)))
+    execution = execution.on(usable_device(execution.device if group.n == 1 else str(group.device)))
     _check_wishes(networks, data, settings)
     wanted = [layers] if isinstance(layers, str) else layers
     chosen = [
@@ -75,12 +75,13 @@ def run(
         for network in networks
     ]
     info = _describe(networks, chosen, data, settings) | dict(recorded or {})
-    info["execution"] = asdict(execution) | {"tf32": False, "processes": group.n}
+    info["execution"] = asdict(execution) | {"tf32": False, "deterministic": True, "processes": group.n}
     cache = LabelCache(data)
 
     def dissected(n: int) -> Dissection:
         name = networks[n].name
-        with part_of(out / "partial" / name, group, execution.batch_size) as folder:
+        cache.use_packed(group, progress)
+        with part_of(out / "partial" / name, group, execution.n_together) as folder:
             return dissect(
                 networks[n], chosen[n], data, folder=folder, settings=settings, execution=execution, label_cache=cache,
                 progress=_named(progress, name if len(networks) > 1 else ""), group=group,

@@ -1,10 +1,11 @@
-"""Products and convolutions in full float32, also where PyTorch would take a faster, rougher arithmetic.
+"""Products and convolutions in full float32 and always alike, also where PyTorch would take a faster, rougher arithmetic.
 
     with full_precision():
         maps = look(images)
 
 TF32, which PyTorch uses for convolutions on CUDA unless told otherwise, moves activations by about a thousandth, and labels with
-them (method, part A.6).
+them (method, part A.6). cuDNN, left alone, may also take another algorithm from one time to the next, or one whose sums come in
+any order.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def full_precision() -> Iterator[None]:
     >>> torch.backends.cudnn.allow_tf32
     True
     >>> with full_precision():
-    ...     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    (False, False)
+    ...     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.deterministic
+    (False, False, True)
     >>> torch.backends.cudnn.allow_tf32
     True
     """
@@ -52,8 +53,9 @@ class _Matmul:
 
 
 def _switches() -> list[tuple[Any, str, Any]]:
-    """(where, name, value) of what makes arithmetic exact."""
+    """(where, name, value) of what makes arithmetic exact, and repeats it."""
     backends: Any = torch.backends
+    alike = [(backends.cudnn, "deterministic", True), (backends.cudnn, "benchmark", False)]
     older = [(_Matmul(), "precision", "highest"), (backends.cudnn, "allow_tf32", False)]
     try:
         for of, name, _ in older:
@@ -66,5 +68,5 @@ def _switches() -> list[tuple[Any, str, Any]]:
             backends.mkldnn.matmul,
             backends.mkldnn.conv,
         )
-        return [(of, "fp32_precision", "ieee") for of in rooms]
-    return older
+        return [*((of, "fp32_precision", "ieee") for of in rooms), *alike]
+    return [*older, *alike]

@@ -20,13 +20,13 @@ data_prep.common.errors.UserError: `quantile` is 2; it must lie strictly between
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from tyro.conf import Suppress, arg
 
-from data_prep.common.devices import usable_cpus
+from data_prep.common.devices import free_memory, is_cuda, usable_cpus
 from data_prep.common.errors import UserError, check_range
 
 TapPoint = Literal["conv", "bn", "relu"]
@@ -43,6 +43,12 @@ LayoutName = Literal["channels-first", "channels-last", "tokens", "vector"]
 """How a layer's output holds its units: see `dissect.layouts`."""
 
 LayoutRule = Literal["auto", "channels-first", "channels-last", "tokens", "vector"]
+
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 64
+"""Images in each forward pass: `batch_size` where it is not given."""
+
+CPU_MEMORY = 0.5
+"""GiB: `memory` where it is not given, and nothing is computed on a GPU."""
 
 LAYERS = ("18", "20", "22")
 """The convolutions of ResNet-26 that the paper's Figures 5 and 6 show."""
@@ -121,14 +127,15 @@ class Execution:
     device: str = "auto"
     """cpu, cuda, cuda:N, or auto."""
 
-    batch_size: int = 4
-    """Images in each forward pass; on a CPU a small batch is the fast one."""
+    batch_size: int | None = None
+    """Images in each forward pass; 64 on a GPU, 4 on a CPU, where a small batch is the fast one, if not given."""
 
     workers: int | None = None
     """Lanes that compute, threads that read images and count; as many as there are CPUs to use if not given."""
 
-    memory: float = 0.5
-    """GiB for activations that wait for their threshold, and for counts; past it they go to the run folder's disk."""
+    memory: float | None = None
+    """GiB for activations that wait for their threshold, and for counts; past it they go to the run folder's disk.
+    Half of what is free on the GPU, 0.5 without one, if not given."""
 
     spill: float | None = None
     """GiB of disk that these activations may take; where they would take more, the network is shown the images a second time
@@ -144,9 +151,9 @@ class Execution:
     """Seconds between two savings of the work done so far, from which an interrupted run resumes; more where saving is slow."""
 
     def __post_init__(self) -> None:
-        check_range("`batch_size`", self.batch_size, 1, 4096)
+        check_range("`batch_size`", 1 if self.batch_size is None else self.batch_size, 1, 4096)
         check_range("`workers`", self.n_workers, 1, 256)
-        check_range("`memory`", self.memory, 1e-6, 2**20)
+        check_range("`memory`", 1 if self.memory is None else self.memory, 1e-6, 2**20)
         check_range("`spill`", 0 if self.spill is None else self.spill, 0, 2**20)
         check_range("`checkpoint_every`", self.checkpoint_every, 0, 2**20)
         _check_choice("on_bad_image", self.on_bad_image, ("skip", "fail"))
@@ -160,10 +167,28 @@ class Execution:
         """Batches that are computed beside each other: one on a GPU, which is busy with one."""
         return self.n_workers if device == "cpu" else 1
 
+    def on(self, device: str) -> Execution:
+        """The same for a device that can be used, with what was not given chosen for it.
+
+        >>> Execution(memory=2).on("cpu").batch_size
+        4
+        """
+        batch_size, memory = self.batch_size, self.memory
+        if batch_size is None:
+            batch_size = GPU_BATCH_SIZE if is_cuda(device) else CPU_BATCH_SIZE
+        if memory is None:
+            memory = round(free_memory(device) / 2 / 2**30, 2) if is_cuda(device) else CPU_MEMORY
+        return replace(self, device=device, batch_size=batch_size, memory=memory)
+
+    @property
+    def n_together(self) -> int:
+        """`batch_size`; where it is not given, as it is on a CPU."""
+        return CPU_BATCH_SIZE if self.batch_size is None else self.batch_size
+
     @property
     def memory_bytes(self) -> int:
-        """`memory` in bytes."""
-        return int(self.memory * 2**30)
+        """`memory` in bytes; where it is not given, as it is on a CPU."""
+        return int((self.memory if self.memory is not None else CPU_MEMORY) * 2**30)
 
     def disk_bytes(self, folder: Path) -> int:
         """`spill` in bytes, for files in `folder`."""

@@ -22,7 +22,7 @@ from dissect.taps import Look
 TOLERANCE = 1e-4
 
 MOST_IMAGES = 8
-"""Of the first batch, that are looked at again."""
+"""Of the first batch, that are looked at again on a CPU. A GPU is quick with all, and slow to plan for another number of them."""
 
 
 class SteadyLook:
@@ -48,7 +48,7 @@ class SteadyLook:
         return maps
 
     def _find_varying(self, images: Tensor, maps: Mapping[str, Tensor]) -> str:
-        few = images[:MOST_IMAGES]
+        few = images if images.is_cuda else images[:MOST_IMAGES]
         whole = maps if len(few) == len(images) else self.look(few)
         if found := _difference(whole, self.look(few)):
             return f"{found} when the network is shown the same images again, as with dropout that is left on"

@@ -17,11 +17,15 @@ values come in, so it is a safe lower bound of the final threshold (`bound`): wh
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data_prep.common.errors import UserError
 from dissect.compiled import compiled
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def tail_size(n_values: int, level: float) -> int:
@@ -53,8 +57,9 @@ class UpperTail:
         keep = tail_size(n_values, level)
         return n_units * (keep + max(keep // 4, 256)) * 4
 
-    def add(self, maps: np.ndarray, units: np.ndarray) -> None:
+    def add(self, maps: np.ndarray | Tensor, units: np.ndarray) -> None:
         """maps: (n, h, w) float32, one for each of the units (n,). Maps that lie below `bound` may be left out."""
+        maps = np.asarray(maps)
         flat = maps.reshape(len(maps), maps[0].size if len(maps) else 0)
         _push(flat, units, self.values, self.count, self.bound, self.keep)
 
@@ -67,25 +72,44 @@ class UpperTail:
 
     def quantile(self, n_values: int) -> np.ndarray:
         """The threshold of every unit over `n_values` activations: (U,) float32, as `numpy.quantile` rounds it."""
-        keep = tail_size(n_values, self.level)
-        if keep > self.keep or (n_values and self.count.min() < keep):
-            raise UserError(
-                f"A tail of {self.keep} values with at least {self.count.min()} filled cannot give the quantile of "
-                f"{n_values} activations: it was made for fewer, or not all were added."
-            )
-        position = (n_values - 1) * self.level
+        keep = checked_tail_size(self.keep, int(self.count.min()), n_values, self.level)
         largest = np.empty((2, len(self.count)), np.float32)  # the order statistics either side of the position
         for unit, count in enumerate(self.count):
             lower, upper = count - keep, min(count - keep + 1, count - 1)
             ordered = np.partition(self.values[unit, :count], (lower, upper))
             largest[:, unit] = ordered[lower], ordered[upper]
-        # numpy's own interpolation between the two, in float32 and from the nearer end, as numpy >= 2.4 rounds it.
-        part = position - math.floor(position)
-        lower, upper = largest
-        step = upper - lower
-        threshold = lower + step * part if part < 0.5 else upper - step * (1 - part)
-        # Adding zero turns -0.0 into 0.0: which of the two equals came first is no part of the result.
-        return threshold + np.float32(0)
+        return between(largest[0], largest[1], n_values, self.level)
+
+    def on_host(self) -> UpperTail:
+        """This tail: its arrays lie in the memory of the host (of `DeviceTail` a copy does)."""
+        return self
+
+    def restore(self, values: np.ndarray, count: np.ndarray, bound: np.ndarray) -> None:
+        """Continue with the arrays of another tail of the same units and sizes."""
+        self.values, self.count, self.bound = values, count, bound
+
+
+def checked_tail_size(kept: int, n_filled: int, n_values: int, level: float) -> int:
+    """`tail_size`, where a tail that keeps `kept` values, of which each unit has `n_filled` or more, can give the quantile.
+    Raises `UserError` where it cannot."""
+    keep = tail_size(n_values, level)
+    if keep > kept or (n_values and n_filled < keep):
+        raise UserError(
+            f"A tail of {kept} values with at least {n_filled} filled cannot give the quantile of "
+            f"{n_values} activations: it was made for fewer, or not all were added."
+        )
+    return keep
+
+
+def between(lower: np.ndarray, upper: np.ndarray, n_values: int, level: float) -> np.ndarray:
+    """The quantile of `n_values` values between the order statistics (U,) either side of its position: (U,) float32."""
+    # numpy's own interpolation between the two, in float32 and from the nearer end, as numpy >= 2.4 rounds it.
+    position = (n_values - 1) * level
+    part = position - math.floor(position)
+    step = upper - lower
+    threshold = lower + step * part if part < 0.5 else upper - step * (1 - part)
+    # Adding zero turns -0.0 into 0.0: which of the two equals came first is no part of the result.
+    return threshold + np.float32(0)
 
 
 @compiled

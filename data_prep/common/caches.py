@@ -28,12 +28,13 @@ FOLDER_VARIABLE, LIMIT_VARIABLE = "DISSECT_CACHE", "DISSECT_CACHE_LIMIT"
 LIMIT = 50.0
 """GB of decoded images that are kept at most; those of ImageNet, 72 pixels wide, have 25."""
 
-COMPILED, DECODED, HASHES = "compiled", "decoded", "hashes"
+COMPILED, DECODED, HASHES, LABELS = "compiled", "decoded", "hashes", "labels"
 
 KINDS = {
     COMPILED: (r".+\.nb[ci].*", "machine code of dissect's inner loops"),
     DECODED: (r".+\.(pixels|npy).*", "decoded images that mdl trains on"),
     HASHES: (r".+\.json.*", "hashes of the files of label sets"),
+    LABELS: (r".+\.labels.*", "labels of label sets, packed"),
     "mini-broden-v[0-9]+": (".*", "the embedded label set"),
     "mini-decathlon-v[0-9]+": (".*", "the embedded decathlon"),
 }
@@ -119,7 +120,10 @@ def clear(names: Iterable[str]) -> None:
     names, there = list(names), _contents()
     for name in names:
         choose(
-            "part of the cache", name, dict.fromkeys([*there, COMPILED, DECODED, HASHES, "all"]), where=cache_folder()
+            "part of the cache",
+            name,
+            dict.fromkeys([*there, COMPILED, DECODED, HASHES, LABELS, "all"]),
+            where=cache_folder(),
         )
     for name in there if "all" in names else there.keys() & names:
         folders = {cache_folder() / name}

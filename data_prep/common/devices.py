@@ -38,6 +38,22 @@ def usable_device(wanted: str) -> str:
     return wanted
 
 
+def is_cuda(device: str) -> bool:
+    """Whether it is an NVIDIA GPU: other GPUs have no float64.
+
+    >>> is_cuda("cuda:1"), is_cuda("mps"), is_cuda("cpu")
+    (True, False, False)
+    """
+    return device.partition(":")[0] == "cuda"
+
+
+def free_memory(device: str) -> int:
+    """Bytes of a CUDA device's memory that nobody uses."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
 def usable_cpus() -> int:
     """The CPUs that this process may use: its affinity, the quota of its control group where there is one, and its part of
     these where it works as one of several on this machine."""

@@ -101,6 +101,16 @@ def test_a_disk_that_is_full_for_a_while(run, sixty: Path, out: Path, tmp_path: 
     assert stored(out) == stored(tmp_path / "whole") and not (out / "partial").exists()
 
 
+def test_batches_of_another_size_begin_again(run, sixty: Path, out: Path, tmp_path: Path, monkeypatch, caplog) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ParallelTally, "add", once(ParallelTally.add, press, 2))
+        assert run("--layers", 1, 2, "--batch-size", 8, data=sixty).status == 130
+    assert run("--layers", 1, 2, "--batch-size", 4, data=sixty).status == 0
+    assert "its batches have 8 images, not 4" in caplog.text
+    assert run("--layers", 1, 2, "--batch-size", 4, data=sixty, out=tmp_path / "whole").status == 0
+    assert stored(out) == stored(tmp_path / "whole")
+
+
 def test_a_signal_that_is_ignored_stays_ignored(run, sixty: Path, out: Path, monkeypatch) -> None:
     """As `nohup` has it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from drawn_broden import write_broden
 
 from data_prep.common.errors import UserError
 from data_prep.common.launcher import start_processes
-from data_prep.common.processes import ALONE, Group
+from data_prep.common.processes import ALONE, Group, joined
 from dissect.distributed import part_of
 from dissect.run_store import open_run
 
@@ -143,6 +143,15 @@ def test_what_is_wrong_for_all_is_said_once(run, labels: Path, tmp_path: Path) -
     assert sentence(run("--layers", 9, "--processes", 3, data=labels, out=out), out).startswith(
         "There is no convolution 9"
     )
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr("data_prep.common.processes.usable_device", lambda _: "cuda")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UserError, match="There are 2 processes and 1 CUDA devices on this machine"), joined("auto"):
+        raise AssertionError
 
 
 def test_work_that_was_shared_out_otherwise_begins_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,8 +76,8 @@ def test_unusable_images_are_left_out_of_both_passes(sixty: Path, tmp_path: Path
 
 
 def between_passes(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
-    real = engine.Collected.thresholds
-    monkeypatch.setattr(engine.Collected, "thresholds", lambda collected: (happens(), real(collected))[1])
+    real = engine.pooled_thresholds
+    monkeypatch.setattr(engine, "pooled_thresholds", lambda *collected: (happens(), real(*collected))[1])
 
 
 @pytest.mark.usefixtures("one_thread")
