@@ -129,9 +129,9 @@ def _cost(part: str, run: Run) -> dict[str, object]:
 
 
 def methods_table(trained: Sequence[Path]) -> pd.DataFrame:
-    """One row for each result: a system, a domain and a seed."""
+    """One row for each result: a system, a domain and a seed. trained: a folder of results for each data set and seed."""
     rows = []
-    for result in read_results(trained):
+    for result in (one for folder in trained for one in read_results([folder])):
         low, high = wilson(result.n_correct, result.n_test)
         rows.append(
             {

@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from real_data import real_data
 
 from dissect.run_store import FOLD
 from dissect.scores import Counts
+from mdl.scoring.score import wilson
 
 STUDY = Path(__file__).parents[2] / "studies" / "depthwise_vs_pointwise"
 MODULES = ("figure", "networks", "pages", "questions", "sharing", "tables")
@@ -98,6 +100,19 @@ def test_networks_that_do_not_come_along_are_asked_for(study: ModuleType) -> Non
     assert networks.Sources(checkpoints=STUDY).has("epoch-3")
     with pytest.raises(networks.UserError, match="give --half-width"):
         study.network("dtd-half")
+
+
+def test_results_of_several_seeds_are_one_row_with_two_intervals(study: ModuleType) -> None:
+    runs = real_data("trained_wide/runs")
+    found = study.tables.methods_table([runs, runs, runs])
+    assert len(found) == 3 * len(study.tables.methods_table([runs]))
+    mine = found[(found["system"] == "pointwise-sharing") & found["domain"].isin(("imagenet12", "dtd"))].copy()
+    mine["seed"] = mine.groupby("domain").cumcount()
+    mine.loc[mine["domain"] == "dtd", "accuracy"] = [60.0, 62.0, 64.0]
+    (row,) = module("pages")._method_rows(mine)
+    low, high = (100 * share for share in wilson(round(0.62 * 388), 388))
+    reach = 4.302653 * 2 / 3**0.5  # Student's t with two degrees of freedom
+    assert row["seeds"] == 3 and row["dtd"] == f"62.0 ({low:.1f} to {high:.1f}) ± {reach:.1f}"
 
 
 # The statistics of the questions
