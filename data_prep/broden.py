@@ -101,7 +101,8 @@ class Broden:
 
     def packed_file(self) -> Path:
         """Where the labels of these images and categories are kept packed; raises `UserError` where there is no home for them."""
-        return packed_file(self.name, repr((str(self.root.resolve()), self.split, self.categories)))
+        names = [image.name for image in self.images]
+        return packed_file(self.name, repr((str(self.root.resolve()), self.split, self.categories, names)))
 
     def packed(self, progress: Progress = silent) -> Packed | None:
         """The labels in packed form (`data_prep.packed`), packed first where they are not yet, or the set has changed since.

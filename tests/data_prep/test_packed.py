@@ -175,6 +175,14 @@ def test_small_sets_are_packed_only_when_asked(tiny_broden: Path, cache: Path, s
     assert not cache.exists()
 
 
+def test_part_of_a_set_leaves_the_whole_one_s_file_alone(tiny_broden: Path, cache: Path, caplog) -> None:
+    whole, part = open_broden(tiny_broden), open_broden(tiny_broden)
+    part.rows, part.images = part.rows[:3], part.images[:3]
+    assert len(packed_of(whole)) == len(whole.images) and len(packed_of(part)) == 3
+    assert_all_the_same(whole)
+    assert "stale" not in caplog.text
+
+
 def test_readers_record_the_same_digests(tiny_broden: Path) -> None:
     data = open_broden(tiny_broden)
     digests = []
