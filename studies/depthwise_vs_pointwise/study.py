@@ -97,7 +97,7 @@ def main(
 
     Args:
         data: A set of real photographs in the Broden layout; only the embedded set if not given.
-        trained: The result folders of the methods, from `mdl decathlon`, one for each seed; those tables stay as they are if not given.
+        trained: The result folders of the methods, from `mdl decathlon`, one for each seed; those tables stay if not given.
         half_width: The folder of the networks of half width, from `python -m mdl.shipped`; without it those parts are left out.
         checkpoints: The folder with epoch-1.safetensors and so on, kept while a base network of half width was trained.
         out: The folder of the runs.
