@@ -15,16 +15,20 @@ from data_prep.common.errors import UserError
 from mdl.shipped.reader import WEIGHTS
 
 
-def main(runs: tyro.conf.Positional[Path], out: Path = WEIGHTS) -> None:
+def main(
+    runs: tyro.conf.Positional[Path], out: Path = WEIGHTS, data: str | None = None, device: str | None = None
+) -> None:
     """Check the runs' weights and results, copy the weights, and write weights.json and CARD.md.
 
     Args:
         runs: The folder that holds base-separable, pointwise-sharing and individual.
         out: The folder that the package ships.
+        data: What to call the data set, where the results call it otherwise.
+        device: What the networks were trained on, where the results were counted again elsewhere.
     """
     from mdl.shipped.make import ship
 
-    for one in ship(runs, out):
+    for one in ship(runs, out, data=data, device=device):
         print(
             f"{one.name}: {one.n_correct} of {one.n_test} right ({one.accuracy:.1%}), {one.n_parameters:,} parameters"
         )

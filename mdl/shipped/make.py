@@ -8,13 +8,13 @@
 
 Files are copied byte for byte, so that weights stay float32 and keep their hashes. Nothing is written before everything
 is checked: every run finished, every domain trained on this very base, weights and results of one training, all numbers
-finite, no path in a file's metadata, less than 15 MB in all.
+finite, no path in a file's metadata, less than 32 MB in all.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ from mdl.shipped.card import card
 from mdl.shipped.reader import BASE_NAME, CARD_FILE, FACTS_FILE, FORMAT_VERSION, Shipped, domain_network
 from mdl.training.one_domain import BODY_FILE, DOMAIN_FILE
 
-MAX_BYTES = 15_000_000
+MAX_BYTES = 32_000_000
 RUNS = {
     BASE_NAME: Path("base-separable", BASE_NAME, BODY_FILE),
     "cifar100-individual": Path("individual", "cifar100", DOMAIN_FILE),
@@ -39,15 +39,18 @@ RUNS = {
 """Name of each shipped network, and where its weights lie below the folder of runs."""
 
 
-def ship(runs: str | Path, folder: str | Path) -> list[Shipped]:
+def ship(runs: str | Path, folder: str | Path, *, data: str | None = None, device: str | None = None) -> list[Shipped]:
     """Write the shipped networks of the finished runs below `runs` into `folder`, facts and card with them.
 
+    data, device: what to call the data set, and what the networks were trained on, where the results say it otherwise: a
+    result that was counted again on another machine names that one.
     Raises `UserError`, before anything is written, for a run that is missing or unfinished and whatever does not fit.
     """
     runs, folder = Path(runs), Path(folder)
     base = runs / RUNS[BASE_NAME]
     read_result(base.parent)  # the others cannot be checked without it
     facts = [_facts(name, runs / place, base) for name, place in RUNS.items()]
+    facts = [replace(one, data=data or one.data, device=device or one.device) for one in facts]
     contents = {one.file: (runs / RUNS[one.name]).read_bytes() for one in facts}
     listed = {"format": FORMAT_VERSION, "networks": [asdict(one) for one in facts]}
     contents[CARD_FILE] = card(facts, {one.file: len(contents[one.file]) for one in facts}).encode()

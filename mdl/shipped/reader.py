@@ -76,11 +76,11 @@ class Shipped:
     @property
     def note(self) -> str:
         """One sentence for whoever reads a number that was made with the network."""
-        width = "half" if 2 * self.width == FULL_WIDTH else f"{self.width}/{FULL_WIDTH}"
+        width = "" if self.width == FULL_WIDTH else f"has {self.width}/{FULL_WIDTH} of the paper's width and "
         return (
-            f"The network {self.name} has {width} the paper's width and was trained on {self.n_train:,} small images of "
-            f"{self.domain}; of {self.n_test:,} {self.split} images in {self.n_classes} classes it gets "
-            f"{self.accuracy:.1%} right: see mdl/shipped/weights/{CARD_FILE}."
+            f"The network {self.name} {width}was trained on {self.n_train:,} small images of {self.domain}; of "
+            f"{self.n_test:,} {self.split} images in {self.n_classes} classes it gets {self.accuracy:.1%} right: see "
+            f"mdl/shipped/weights/{CARD_FILE}."
         )
 
 

@@ -30,7 +30,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-RECIPES = ("paper", "released", "study", "mini", "mini-fast")
+RECIPES = ("paper", "released", "study-full", "study", "mini", "mini-fast")
 
 PHASES = ("pretrain", "train", "soft_sharing")
 """The parts of a recipe that are schedules: for a base network, for a domain, and for a domain with soft sharing."""

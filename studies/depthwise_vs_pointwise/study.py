@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 
 import tables
 import tyro
+from networks import Sources, network
 
 from data_prep.common.errors import UserError
 from data_prep.formats import LabelledImages
+from dissect.settings import Settings, TapPoint
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from dissect import Network
     from reports import Population
 
 HERE = Path(__file__).parent
@@ -35,18 +34,30 @@ DOMAINS = ("cifar100", "dtd", "gtsrb", "omniglot", "vgg-flowers")
 LAYERS, ALL_LAYERS = ("18", "20", "22"), tuple(str(n) for n in range(1, 26))
 LITE0_LAYERS, ALL_LITE0_LAYERS = ("18", "24", "30"), tuple(str(n) for n in range(2, 33, 2))
 """Of efficientnet_lite0: blocks 8, 11 and 14; and every block. A block's depthwise and projection convolution share a number."""
-FOLDS, ROTATION, SEED = 10, 1, 0
+LITE12_LAYERS = ("24", "32", "40")
+"""Of efficientnet_lite1 and lite2, the blocks at the same places: the first with 112 or 120 channels, the first and the last with
+192 or 208."""
+HALF_WIDTH = tuple(f"{name}-half" for name in (*PAPER, *DOMAINS, "untrained"))
+EPOCHS = tuple(f"epoch-{n}" for n in (1, 3, 7, 13, 14, 20))
+"""Of a half-width base network whose rate falls after epochs 13 and 18."""
+FOLDS, ROTATION = 10, 1
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some networks and layers that are dissected into one run folder. rotate: the seed of a random basis, if any."""
+    """Some networks and layers that are dissected into one run folder. rotate: the seed of a random basis, if any.
+
+    photographs: not on the embedded set, which has too few concepts to tell more.
+    """
 
     name: str
     networks: tuple[str, ...]
     layers: tuple[str, ...]
     folds: int = FOLDS
     rotate: int | None = None
+    tap: TapPoint = Settings.tap
+    quantile: float = Settings.quantile
+    photographs: bool = False
 
 
 PARTS = (
@@ -56,6 +67,17 @@ PARTS = (
     Part("rotated", PAPER, LAYERS, rotate=ROTATION),
     Part("lite0", ("lite0", "lite0-untrained"), LITE0_LAYERS),
     Part("lite0-rotated", ("lite0",), LITE0_LAYERS, rotate=ROTATION),
+    Part("lite12", ("lite1", "lite1-untrained", "lite2", "lite2-untrained"), LITE12_LAYERS, photographs=True),
+    Part("half-width", HALF_WIDTH, LAYERS, photographs=True),
+    Part("training", EPOCHS, LAYERS, photographs=True),
+    Part("tap-bn", PAPER, LAYERS, tap="bn", photographs=True),
+    Part("tap-relu", PAPER, LAYERS, tap="relu", photographs=True),
+    Part("level-0.99", PAPER, LAYERS, quantile=0.99, photographs=True),
+    Part("level-0.999", PAPER, LAYERS, quantile=0.999, photographs=True),
+    Part("lite0-tap-bn", ("lite0",), LITE0_LAYERS, tap="bn", photographs=True),
+    Part("lite0-tap-relu", ("lite0",), LITE0_LAYERS, tap="relu", photographs=True),
+    Part("lite0-level-0.99", ("lite0",), LITE0_LAYERS, quantile=0.99, photographs=True),
+    Part("lite0-level-0.999", ("lite0",), LITE0_LAYERS, quantile=0.999, photographs=True),
     Part("curve", (*PAPER, "untrained"), ALL_LAYERS, folds=1),
     Part("curve-rotated", PAPER[:1], ALL_LAYERS, folds=1, rotate=ROTATION),
     Part("lite0-curve", ("lite0",), ALL_LITE0_LAYERS, folds=1),
@@ -65,38 +87,52 @@ PARTS = (
 def main(
     data: Path | None = None,
     trained: tuple[Path, ...] = (),
+    half_width: Path | None = None,
+    checkpoints: Path | None = None,
     out: Path = Path("runs/study"),
     parts: tuple[str, ...] = (),
+    tables_only: bool = False,
 ) -> None:
     """Run what is missing of the study, then write the tables, the figures and README.md.
 
     Args:
         data: A set of real photographs in the Broden layout; only the embedded set if not given.
-        trained: The result folders of the methods, from `mdl decathlon`; those tables stay as they are if not given.
+        trained: The result folders of the methods, from `mdl decathlon`, one for each seed; those tables stay if not given.
+        half_width: The folder of the networks of half width, from `python -m mdl.shipped`; without it those parts are left out.
+        checkpoints: The folder with epoch-1.safetensors and so on, kept while a base network of half width was trained.
         out: The folder of the runs.
         parts: Only these parts of the study, leaving tables and figures alone.
+        tables_only: Dissect nothing: write tables, figures and README.md from the runs that are there.
     """
     from data_prep import open_broden, open_embedded
 
-    for label_set in [open_embedded(), *([open_broden(data)] if data else [])]:
+    sources = Sources(half_width, checkpoints)
+    for label_set in [] if tables_only else [open_embedded(), *([open_broden(data)] if data else [])]:
         for part in PARTS:
-            if not parts or part.name in parts:
-                dissect_part(part, label_set, out / label_set.name)
+            wanted = part.name in parts if parts else all(map(sources.has, part.networks))
+            if wanted and not (part.photographs and label_set.name == "embedded"):
+                dissect_part(part, label_set, out / label_set.name, sources)
     if not parts:
-        tables.write(out, HERE, trained)
-        write_figures(out / "embedded", HERE)
+        tables.write(out, HERE, trained, checkpoints)
+        write_figures(out, HERE)
         print(f"written: {HERE / 'README.md'}")
 
 
-def dissect_part(part: Part, label_set: LabelledImages, out: Path) -> Path:
+def dissect_part(part: Part, label_set: LabelledImages, out: Path, sources: Sources) -> Path:
     """The finished run folder of a part, made where it is not there yet."""
     from data_prep.common.terminal import progress_bars
-    from dissect import Execution, Settings, run
+    from dissect import Execution, run
 
     print(f"{label_set.name}: {part.name}", flush=True)
-    settings = Settings(strongest=8 if part.name == "paper" else 1, rotate=part.rotate, folds=part.folds)
+    settings = Settings(
+        strongest=8 if part.name == "paper" else 1,
+        rotate=part.rotate,
+        folds=part.folds,
+        tap=part.tap,
+        quantile=part.quantile,
+    )
     suffix = "-rotated" if part.rotate is not None else ""
-    networks = [replace(network(name), name=f"{name}{suffix}") for name in part.networks]
+    networks = [replace(network(name, sources), name=f"{name}{suffix}") for name in part.networks]
     with progress_bars() as progress:
         finished = run(
             networks, label_set, layers=part.layers, operators=("depthwise", "pointwise"), out=out / part.name,
@@ -106,41 +142,22 @@ def dissect_part(part: Part, label_set: LabelledImages, out: Path) -> Path:
     return finished.path
 
 
-def network(name: str) -> Network:
-    """A network of the study by its name in the tables."""
-    from dissect import Network, load_network
-    from mdl.networks.resnet26 import separable_resnet26
-    from mdl.shipped.reader import load_shipped
-
-    if name.startswith("lite0"):
-        lite0 = replace(load_network("efficientnet_lite0"), name=name)
-        return lite0 if name == "lite0" else replace(lite0, model=_untrained_lite0(), trained=False, weights=None)
-    untrained = name == "untrained"
-    model, facts = load_shipped(PAPER[0] if untrained else name)
-    if untrained:  # shown the same images in the same way as the base network
-        model = separable_resnet26(facts.n_classes, facts.width, seed=SEED).eval()
-    return Network(
-        name=name, spec=f"mdl:{name}", model=model, input_size=facts.input_size, mean=facts.mean, std=facts.std,
-        trained=not untrained, domain="" if untrained else facts.domain, note="" if untrained else facts.note,
-        seed=SEED if untrained else None,
-    )  # fmt: skip
-
-
-def _untrained_lite0() -> nn.Module:
-    import torch
-    from efficientnet_lite_pytorch import EfficientNet
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        return EfficientNet.from_name("efficientnet-lite0").eval()
-
-
 def write_figures(runs: Path, out: Path) -> None:
-    """Figures 5 and 6 and the curves over all layers, of the embedded set: no real image is in them."""
+    """The differences, and, of the embedded set, Figures 5 and 6 and the curves over all layers: no real image is in them.
+
+    runs: the folder of all runs.
+    """
+    from figure import write_differences
+    from pages import is_drawn, read_tables
+
     from dissect import open_run
     from reports import figure_style, layer_curves, populations, write_figure, write_report
     from reports.bars import Measure
 
+    read = read_tables(out)
+    differences, width = (table[~table["data"].map(is_drawn)] for table in (read["differences"], read["width"]))
+    write_differences(differences, width, out / "differences")
+    runs = runs / "embedded"
     write_report(runs / "paper")
     for name in ("figure5", "figure6"):
         shutil.copyfile(runs / "paper" / "figures" / f"{name}.png", out / f"{name}.png")
