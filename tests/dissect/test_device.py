@@ -303,6 +303,7 @@ def test_a_run_that_counts_on_a_device(run: Callable[..., Any], execution: dict[
     assert run("device", on_device=True, **execution) == run("host", on_device=False, **execution)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["forward", "tally"])
 @pytest.mark.parametrize("on_device", [True, False])
 def test_a_run_goes_on_where_another_kind_stopped(run: Callable[..., Any], on_device: bool, stage: str) -> None:

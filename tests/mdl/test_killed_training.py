@@ -96,6 +96,7 @@ def check(moments: list[tuple[int, float]], folder: Path, whole: tuple[list, dic
     assert any(done > 1 for _, done in firsts[1:]), f"nothing was resumed within an epoch: {firsts}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("saved_often")
 def test_killed_twice(tmp_path: Path, whole) -> None:
     check([(2, 0.0), (4, 0.0)], tmp_path, whole)

@@ -38,6 +38,7 @@ def test_one_thread_whatever_pytorch_would_choose(tmp_path: Path) -> None:
     assert torch.get_num_threads() == 3
 
 
+@pytest.mark.slow
 def test_more_are_to_be_asked_for(tmp_path: Path) -> None:
     watch = Threads()
     pretrain(setting(watch=watch, threads=2), tmp_path, "imagenet12", backbone="separable")
