@@ -5,7 +5,7 @@
     python benchmarks/device_speed.py --device cuda --profile                    # which kernels, and how many of them an image
 
 Made-up activations (smooth, sparse, most images weak, as behind a ReLU) of three layers with maps of 28, 14 and 7 cells a side,
-and label maps of 112 x 112 pixels with 60 concepts in six planes. Times, as the engine calls them, (thresholds) `Collected.add`
+and the label maps of `tally_speed.py`. Times, as the engine calls them, (thresholds) `Collected.add`
 of each batch and the quantiles, (tally) the candidates counted against labels that were read before. Seconds on the clock, until
 the device has nothing left to do: the median of some rounds after one to warm up. Ends with 1 where a threshold, a count or a
 mask differs.
@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tally_speed import MadeUp
 from torch import Tensor
 
 from data_prep.common.devices import usable_cpus
-from data_prep.formats import Concept, ImageLabels, ImageRecord
 from dissect.collected import Collected
 from dissect.device_tally import DeviceTally
 from dissect.folds import image_folds
@@ -40,27 +40,6 @@ from dissect.upsample import Geometry
 
 SHARES = ((1, 28), (2, 14), (4, 7))
 """Sevenths of the units in each layer, and cells a side of their maps."""
-N_PLANES, N_CONCEPTS = 6, 60
-
-
-class MadeUp:
-    """Labels in rectangles, in one plane for each of six categories of ten concepts."""
-
-    def __init__(self, n_images: int, side: int) -> None:
-        self.name, self.image_root = "made up", Path()
-        self.categories = [f"category {k}" for k in range(N_PLANES)]
-        each = N_CONCEPTS // N_PLANES
-        self.concepts = [Concept(n, str(n), self.categories[n // each]) for n in range(N_CONCEPTS)]
-        self.images = [ImageRecord(f"{n}.png", Path(f"{n}.png"), "all", (side, side)) for n in range(n_images)]
-        self.side = side
-
-    def read_labels(self, index: int) -> ImageLabels:
-        rng = np.random.default_rng(index)
-        planes = np.full((N_PLANES, self.side, self.side), -1, np.int32)
-        for k, plane in enumerate(planes):
-            for top, left, height, width in rng.integers(0, self.side, (8, 4)) // (1, 1, 2, 2):
-                plane[top : top + height, left : left + width] = 10 * k + rng.integers(10)
-        return ImageLabels(planes, np.arange(N_PLANES, dtype=np.int32), np.zeros(0, np.int32))
 
 
 def made_maps(n_images: int, n_units: int, side: int, device: str) -> Tensor:
@@ -150,7 +129,7 @@ def main() -> None:
     if args.profile:
         profile(partial(worked, layers, maps, data, cache, args.device, args), args.images)
     differing = [name for name, there in found[args.device].items() if there != found[None][name]]
-    print(f"{args.images} images x {pairs // args.images} units, {N_CONCEPTS} concepts, {args.folds} folds: "
+    print(f"{args.images} images x {pairs // args.images} units, {len(data.concepts)} concepts, {args.folds} folds: "
           f"{'all the same' if not differing else 'DIFFERENT: ' + ', '.join(differing)}")  # fmt: skip
     sys.exit(bool(differing))
 

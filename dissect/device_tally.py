@@ -28,10 +28,10 @@ from dissect.device_masks import DeviceAxes, masks_above
 from dissect.images import LabelCache
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
-from dissect.parallel_tally import ParallelTally
+from dissect.parallel_tally import Alike, ParallelTally
 from dissect.scores import Counts
 from dissect.settings import UnionRule
-from dissect.tally import LabelStack, stack
+from dissect.tally import LabelStack
 from dissect.upsample import Geometry
 
 
@@ -65,19 +65,6 @@ class DeviceTally(ParallelTally):
         self._thresholds = [torch.from_numpy(of_layer).to(self.device) for of_layer in thresholds]
         self._to_device()
 
-    def add(self, images: np.ndarray, batch: dict[int, Maps]) -> None:
-        """images: (B,) numbers of the images; batch: layer -> those of their maps that pass the thresholds."""
-        seen = dict(zip(images.tolist(), self._threads.map(self._labels_of, images.tolist()), strict=True))
-        by_shape: dict[tuple[int, int], list[int]] = {}
-        for image, (shape, labels) in seen.items():
-            self._tables.add_labels(int(self.fold_of[image]), shape[0] * shape[1], labels.concept_area)
-            by_shape.setdefault(shape, []).append(image)
-        for shape, alike in by_shape.items():
-            numbers = np.sort(alike)
-            together = stack([seen[image].labels for image in numbers.tolist()], self.fold_of[numbers], self.union)
-            self._count(numbers, shape, _DeviceLabels(together, self.device), batch)
-        self.images.extend(images.tolist())
-
     def total(self) -> Counts:
         """The counts of all images so far. With one fold its arrays are those of `folds`."""
         self._to_host()
@@ -108,7 +95,11 @@ class DeviceTally(ParallelTally):
         for mine, table in ((self._intersection, self._tables.intersection_area), (self._area, self._tables.mask_area)):
             table[...] = mine.cpu().numpy().reshape(table.shape)
 
-    def _count(
+    def _count(self, alike: Sequence[Alike], batch: Mapping[int, Maps]) -> None:
+        for images in alike:
+            self._count_alike(images.numbers, images.shape, _DeviceLabels(images.labels, self.device), batch)
+
+    def _count_alike(
         self, numbers: np.ndarray, shape: tuple[int, int], labels: _DeviceLabels, batch: Mapping[int, Maps]
     ) -> None:
         """Count the masks on the images `numbers`, ascending, whose label maps have one shape."""

@@ -45,7 +45,7 @@ class _Seen(NamedTuple):
     labels: FlatLabels
 
 
-class _Alike(NamedTuple):
+class Alike(NamedTuple):
     """Images whose label maps have one shape: their numbers, ascending, and their labels in that order."""
 
     numbers: np.ndarray
@@ -57,7 +57,7 @@ class _Piece(NamedTuple):
     """Some maps of one layer on such images. places, bits: of the masks to keep (`MaskRecorder`)."""
 
     layer: int
-    images: _Alike
+    images: Alike
     masks: Masks
     places: np.ndarray
     bits: np.ndarray
@@ -110,16 +110,20 @@ class ParallelTally:
         for image, (shape, labels) in seen.items():
             self._tables.add_labels(int(self.fold_of[image]), shape[0] * shape[1], labels.concept_area)
             by_shape.setdefault(shape, []).append(image)
-        pieces = []
+        alike = []
         for shape, numbers in by_shape.items():
             labels_of = [seen[number].labels for number in sorted(numbers)]
             fold_of = self.fold_of[sorted(numbers)]
-            alike = _Alike(np.sort(numbers), shape, stack(labels_of, fold_of, self.union))
-            pieces += [self._piece(k, maps, alike) for k, maps in batch.items()]
+            alike.append(Alike(np.sort(numbers), shape, stack(labels_of, fold_of, self.union)))
+        self._count(alike, batch)
+        self.images.extend(images.tolist())
+
+    def _count(self, alike: Sequence[Alike], batch: Mapping[int, Maps]) -> None:
+        """Count the masks on the images of a batch."""
+        pieces = [self._piece(k, maps, images) for images in alike for k, maps in batch.items()]
         list(self._threads.map(lambda job: job(), [job for piece in pieces for job in self._jobs(piece)]))  # raises
         for piece in pieces:
             self.masks.keep(piece.places, piece.images.shape, piece.bits)
-        self.images.extend(images.tolist())
 
     def total(self) -> Counts:
         """The counts of all images so far. With one fold its arrays are those of `folds`."""
@@ -165,7 +169,7 @@ class ParallelTally:
         labels = self.labels[image]
         return _Seen(labels.shape, flatten(labels, self.concept_category, self.n_categories))
 
-    def _piece(self, k: int, maps: Maps, images: _Alike) -> _Piece:
+    def _piece(self, k: int, maps: Maps, images: Alike) -> _Piece:
         """What there is to count of layer k on these images."""
         place = np.minimum(np.searchsorted(images.numbers, maps.images), len(images.numbers) - 1)
         of_these = images.numbers[place] == maps.images

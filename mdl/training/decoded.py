@@ -4,9 +4,8 @@
     found = read_decoded(path, n_images)               # (pixels, sizes), or None where they are to be decoded
     write_decoded(path, images)                        # of an iterable of (H, W, 3) uint8
 
-The file holds the pixels of all images, one after the other; H and W of each, as int32; how many there are, as int64; and the
-sha256 of all that. Numbers are little-endian. The hash is checked whenever a file is opened, at about the speed of a disk: other
-pixels would train other weights without a word.
+The file holds the pixels of all images, one after the other; H and W of each, as int32; and how many there are, as int64; numbers
+are little-endian. It is sealed (`data_prep.common.sealed`): other pixels would train other weights without a word.
 """
 
 from __future__ import annotations
@@ -21,14 +20,13 @@ import numpy as np
 
 from data_prep.common.caches import make_room, mark_used
 from data_prep.common.errors import UserError
-from data_prep.common.files import atomic_write
+from data_prep.common.sealed import read_sealed, sealed_write
 
 DECODED_VERSION = 2
 """Raised whenever decoding or the layout changes; it is part of the name of a file."""
 
 ENDING = ".pixels"
-_HASH, _COUNT, _SIZE = 32, 8, 8  # bytes of the hash, of the number of images, and of H and W of one
-_BLOCK = 2**22
+_COUNT, _SIZE = 8, 8  # bytes of the number of images, and of H and W of one
 
 _log = logging.getLogger(__name__)
 
@@ -59,40 +57,25 @@ def write_decoded(path: Path, images: Iterable[np.ndarray]) -> None:
 
     Raises `UserError` where the folder takes none.
     """
-    sizes, digest = [], hashlib.sha256()
-    with _advice(path.parent), atomic_write(path) as file:
-
-        def add(content: bytes) -> None:
-            digest.update(content)
-            file.write(content)
-
+    sizes = []
+    with _advice(path.parent), sealed_write(path) as add:
         for image in images:
             sizes.append(image.shape[:2])
             add(image.tobytes())
         add(np.array(sizes, "<i4").tobytes())
         add(len(sizes).to_bytes(_COUNT, "little"))
-        file.write(digest.digest())
     make_room(path.parent, f"*{ENDING}", keep=path)
 
 
 def _whole(path: Path, n_images: int) -> tuple[np.ndarray, np.ndarray] | None:
-    length = path.stat().st_size - _HASH - _COUNT - _SIZE * n_images
-    if length <= 0:
+    content = read_sealed(path)
+    if content is None or (length := len(content) - _COUNT - _SIZE * n_images) <= 0:
         return None
-    with path.open("rb") as file:
-        digest, left = hashlib.sha256(), path.stat().st_size - _HASH
-        while left and (block := file.read(min(left, _BLOCK))):
-            digest.update(block)
-            left -= len(block)
-        if file.read() != digest.digest():
-            return None
-        file.seek(length)
-        sizes = np.frombuffer(file.read(_SIZE * n_images), "<i4").reshape(n_images, 2)
-        n_written = int.from_bytes(file.read(_COUNT), "little")
+    sizes = np.frombuffer(content[length:-_COUNT].tobytes(), "<i4").reshape(n_images, 2)
+    n_written = int.from_bytes(content[-_COUNT:].tobytes(), "little")
     if n_written != n_images or int((3 * sizes.astype(np.int64).prod(1)).sum()) != length:
         return None
-    # A slice of a plain array costs a tenth of one of a memmap.
-    return np.memmap(path, np.uint8, "r", shape=(length,)).view(np.ndarray), sizes
+    return content[:length], sizes
 
 
 @contextmanager

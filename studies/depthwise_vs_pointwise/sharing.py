@@ -40,19 +40,30 @@ def sharing_table(runs: Sequence[Run], base: str, others: Sequence[str], trained
     """
     units, replicates = units_of(runs, [base, *others, trained_whole])
     pairs = {name: [name] for name in (*others, trained_whole)} | {SHARING: list(others)}
+
+    def statistics(members: Sequence[str]) -> Mapping[str, Statistic]:
+        shares = {"kept": kept_share, "chance": chance_share, "above": _above_chance}
+        return {name: partial(_mean_over, base=base, members=members, share=share) for name, share in shares.items()}
+
+    return _table(runs[0], units, replicates, pairs, statistics=statistics)
+
+
+def _table(
+    run: Run,
+    full: pd.DataFrame,
+    replicates: pd.DataFrame,
+    pairs: Mapping[str, Sequence[str]],
+    *,
+    statistics: Callable[[Sequence[str]], Mapping[str, Statistic]],
+) -> pd.DataFrame:
+    """A row for each of `pairs`, name to networks, layer and operator: what `statistics` are of the networks, with intervals."""
     rows: list[Row] = []
     for network, members in pairs.items():
-        for layer in layers_of(units):
+        for layer in layers_of(full):
             for operator in OPERATORS:
-                row: Row = {
-                    "data": runs[0].info["data"]["name"],
-                    "network": network,
-                    "layer": layer,
-                    "operator": operator,
-                }
-                for name, share in (("kept", kept_share), ("chance", chance_share), ("above", _above_chance)):
-                    statistic = _by_operator(operator, partial(_mean_over, base=base, members=members, share=share))
-                    row |= with_interval(units, replicates, layer, name, statistic)
+                row: Row = {"data": run.info["data"]["name"], "network": network, "layer": layer, "operator": operator}
+                for name, statistic in statistics(members).items():
+                    row |= with_interval(full, replicates, layer, name, _by_operator(operator, statistic))
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -130,21 +141,14 @@ def repeat_table(runs: Sequence[Run], base: str, others: Sequence[str], trained_
     cells = [_repeats(counted, base, without, cut).assign(left_out=without) for without in (None, *range(10))]
     full, replicates = cells[0], pd.concat(cells[1:])
     members = {SAME: [base], **{name: [name] for name in networks[1:]}, SHARING: list(others)}
-    rows: list[Row] = []
-    for network, chosen in members.items():
-        for layer in layers_of(full):
-            for operator in OPERATORS:
-                row: Row = {
-                    "data": runs[0].info["data"]["name"],
-                    "network": network,
-                    "layer": layer,
-                    "operator": operator,
-                }
-                for name, against in (("kept", None), ("of_possible", base)):
-                    share = partial(_pooled, members=chosen, against=against)
-                    row |= with_interval(full, replicates, layer, name, _by_operator(operator, share))
-                rows.append(row)
-    return pd.DataFrame(rows)
+
+    def statistics(chosen: Sequence[str]) -> Mapping[str, Statistic]:
+        return {
+            "kept": partial(_pooled, members=chosen, against=None),
+            "of_possible": partial(_pooled, members=chosen, against=base),
+        }
+
+    return _table(runs[0], full, replicates, members, statistics=statistics)
 
 
 def _pooled(counts: pd.DataFrame, members: Sequence[str], against: str | None) -> float:
