@@ -1,7 +1,7 @@
 """The counts of all units by fold of the images, in whole numbers as narrow as they may be, in memory or in a file.
 
     tables = CountTables(n_folds=10, n_units=26560, n_concepts=1197, n_categories=6, folder=folder, memory_bytes=2**28)
-    tables.add_labels(fold, n_pixels, concept_area)       # of an image, before its masks are counted
+    tables.add_labels(fold, n_pixels, concept_area, annotated)      # of an image, before its masks are counted
     tables.intersection_area                              # (F, U, C), for `tally.count_masks` to add to
     tables.folds()                                        # `Counts` with an axis for folds
 
@@ -30,8 +30,8 @@ MOST_PIXELS = np.iinfo(NARROW).max
 
 
 class CountTables:
-    """intersection_area (F, U, C) uint32 or int64; mask_area (F, U, K), concept_area (F, C), n_images (F, C), n_pixels (F,):
-    int64. n_pixels: of the label maps of a fold's images so far."""
+    """intersection_area (F, U, C) uint32 or int64; mask_area (F, U, K), concept_area (F, C), n_images (F, C), annotated_area
+    (F, K), n_pixels (F,): int64. n_pixels: of the label maps of a fold's images so far."""
 
     def __init__(
         self,
@@ -48,12 +48,15 @@ class CountTables:
         self.mask_area = np.zeros((n_folds, n_units, n_categories), np.int64)
         self.concept_area = np.zeros((n_folds, n_concepts), np.int64)
         self.n_images = np.zeros((n_folds, n_concepts), np.int64)
+        self.annotated_area = np.zeros((n_folds, n_categories), np.int64)
         self.n_pixels = np.zeros(n_folds, np.int64)
 
-    def add_labels(self, fold: int, n_pixels: int, concept_area: np.ndarray) -> None:
-        """Count the concepts of one image, (C,), and see that its masks will not be too many for the table."""
+    def add_labels(self, fold: int, n_pixels: int, concept_area: np.ndarray, annotated: np.ndarray) -> None:
+        """Count the concepts of one image, (C,), and see that its masks will not be too many for the table. annotated: (K,) bool,
+        the categories for which its pixels count."""
         self.concept_area[fold] += concept_area
         self.n_images[fold] += concept_area > 0
+        self.annotated_area[fold] += n_pixels * annotated
         self.n_pixels[fold] += n_pixels
         if self.n_pixels[fold] > MOST_PIXELS:
             self._widen()
@@ -85,7 +88,7 @@ class CountTables:
             mine[...] = arrays[name]
 
     def _counts(self) -> Counts:
-        return Counts(self.intersection_area, self.mask_area, self.concept_area, self.n_images)
+        return Counts.of_arrays(vars(self))
 
     def _widen(self) -> None:
         if self.intersection_area.dtype != WIDE:

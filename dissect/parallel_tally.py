@@ -108,7 +108,8 @@ class ParallelTally:
         seen = dict(zip(images.tolist(), self._threads.map(self._labels_of, images.tolist()), strict=True))
         by_shape: dict[tuple[int, int], list[int]] = {}
         for image, (shape, labels) in seen.items():
-            self._tables.add_labels(int(self.fold_of[image]), shape[0] * shape[1], labels.concept_area)
+            annotated = labels.annotated | (self.union == "all-images")
+            self._tables.add_labels(int(self.fold_of[image]), shape[0] * shape[1], labels.concept_area, annotated)
             by_shape.setdefault(shape, []).append(image)
         alike = []
         for shape, numbers in by_shape.items():

@@ -207,6 +207,7 @@ def check_counts(
         "mask_area": (n_units, n_categories),
         "concept_area": (n_concepts,),
         "n_images": (n_concepts,),
+        "annotated_area": (n_categories,),
     }
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {name: ("i8", shape) for name, shape in counts.items()}
     if n_folds > 1:

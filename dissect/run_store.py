@@ -27,6 +27,8 @@ in the order of run.json, `F` folds. The arrays of counts/NETWORK.npz, areas in 
     mask_area            (U, K) int64, pixels of the mask in the images that the union rule counts for the category
     concept_area         (C,) int64, pixels of the concept
     n_images             (C,) int64, images that show the concept
+    annotated_area       (K,) int64, label pixels of the images in which the category is annotated; under the union rule
+                         all-images, of all images
     threshold            (U,) float32, the unit's threshold
     max_activation       (U,) float32, its largest activation
     images               (n,) int64, numbers of the images used in the data set; row i of images.csv is images[i]
@@ -38,6 +40,7 @@ and with folds, for the images of each fold alone:
     fold_mask_area       (F, U, K) int64
     fold_concept_area    (F, C) int64
     fold_n_images        (F, C) int64
+    fold_annotated_area  (F, K) int64
 """
 
 from __future__ import annotations

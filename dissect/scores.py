@@ -7,7 +7,7 @@ Two units and two concepts of one category; the first unit's mask has 8 pixels, 
 
 >>> counts = Counts(
 ...     intersection_area=np.array([[6, 0], [0, 0]]), mask_area=np.array([[8], [5]]),
-...     concept_area=np.array([10, 4]), n_images=np.array([2, 1]),
+...     concept_area=np.array([10, 4]), n_images=np.array([2, 1]), annotated_area=np.array([40]),
 ... )
 >>> intersection_over_union(counts, np.array([0, 0])).tolist()      # 6 / (8 + 10 - 6)
 [[0.5, 0.0], [0.0, 0.0]]
@@ -39,13 +39,15 @@ def category_numbers(concept_categories: Sequence[str], categories: Sequence[str
 
 
 class Counts(NamedTuple):
-    """Pooled over the data set, int64: intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,).
+    """Pooled over the data set, int64: intersection_area (U, C), mask_area (U, K), concept_area (C,), n_images (C,),
+    annotated_area (K,), the label pixels of the images in which a category is annotated; under the rule all-images, of all.
     Counts by fold have an axis for folds before these."""
 
     intersection_area: np.ndarray
     mask_area: np.ndarray
     concept_area: np.ndarray
     n_images: np.ndarray
+    annotated_area: np.ndarray
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Counts:

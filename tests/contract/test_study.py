@@ -158,6 +158,7 @@ def a_run(networks: dict[str, int]) -> SimpleNamespace:
         tables += parts
         random, n = np.random.default_rng(seed), 4 * N_UNITS
         shapes = {"intersection_area": (n, 3), "mask_area": (n, 2), "concept_area": (3,), "n_images": (3,)}
+        shapes["annotated_area"] = (2,)
         arrays[network] = {
             FOLD + name: random.integers(1, 50, (N_FOLDS, *shapes[name])) + (60 if "mask" in name else 0)
             for name in Counts._fields

@@ -33,7 +33,7 @@ N_IMAGES = 24
 CATEGORY = [0, 0, 0, 1, 1, 2, 2]
 LABEL_SHAPES = ((12, 10), (9, 16))
 SHAPES = ((7, 4, 4), (5, 3, 5))
-NAMES = ("intersection_area", "mask_area", "concept_area", "n_images")
+NAMES = Counts._fields
 
 
 class MadeUp:
@@ -108,9 +108,9 @@ def masks_of(image: int) -> np.ndarray:
 
 
 def dense(images: np.ndarray, union: UnionRule) -> list[np.ndarray]:
-    """The four tables of some images, pixel by pixel."""
+    """The tables of some images, pixel by pixel."""
     n_units, category = sum(shape[0] for shape in SHAPES), np.array(CATEGORY)
-    counts = [np.zeros(shape, np.int64) for shape in ((n_units, 7), (n_units, 3), 7, 7)]
+    counts = [np.zeros(shape, np.int64) for shape in ((n_units, 7), (n_units, 3), 7, 7, 3)]
     for image in images.tolist():
         labels, masks = DATA.read_labels(image), masks_of(image)
         where = np.stack([(labels.planes == c).any(0) | (c in labels.whole_image) for c in range(7)])
@@ -119,7 +119,8 @@ def dense(images: np.ndarray, union: UnionRule) -> list[np.ndarray]:
         annotated = [np.full(n_units, where[category == k].any()) for k in range(3)]
         counts_in = {"touched": of_category, "category": annotated, "all-images": [np.ones(n_units, bool)] * 3}[union]
         areas = masks.sum((1, 2))[:, None] * np.stack(counts_in, 1), where.sum((1, 2)), where.any((1, 2))
-        for table, part in zip(counts, (met, *areas), strict=True):
+        pixels = where[0].size * np.array([union == "all-images" or where[category == k].any() for k in range(3)])
+        for table, part in zip(counts, (met, *areas, pixels), strict=True):
             table += part
     return counts
 
@@ -176,14 +177,15 @@ def test_wider_numbers_in_the_middle(
 @pytest.mark.parametrize("memory", [2**20, 0])
 def test_a_table_is_widened_before_it_overflows(tmp_path: Path, memory: int) -> None:
     tables = CountTables(n_folds=2, n_units=3, n_concepts=1, n_categories=1, folder=tmp_path, memory_bytes=memory)
-    tables.add_labels(0, 2**32 - 1, np.array([2**32 - 1]))
-    tables.add_labels(1, 5, np.array([5]))
+    tables.add_labels(0, 2**32 - 1, np.array([2**32 - 1]), np.array([True]))
+    tables.add_labels(1, 5, np.array([5]), np.array([False]))
     tables.intersection_area[0] = 2**32 - 1
     assert tables.intersection_area.dtype == NARROW and tables.intersection_area.max() == 2**32 - 1
-    tables.add_labels(0, 1, np.array([1]))
+    tables.add_labels(0, 1, np.array([1]), np.array([True]))
     tables.intersection_area[0] += 1
     assert tables.total().intersection_area.tolist() == [[2**32]] * 3
     assert tables.folds().concept_area.tolist() == [[2**32], [5]]
+    assert tables.folds().annotated_area.tolist() == [[2**32], [0]]
 
 
 @pytest.mark.parametrize("n_folds", [1, 4])
