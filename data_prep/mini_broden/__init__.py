@@ -13,11 +13,8 @@ mean of the four pixels as they stand in the JPEG. Layout after Bau et al. 2017;
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import io
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..broden_writer import Plane, hash_share, split_by_hash, write_broden
 from ..common.errors import UserError
 from ..common.terminal import Progress, silent
-from ..drawn_sets import drawing_pool, kept, new_folder
-from ..formats import encode_label_map
+from ..drawn_sets import drawing_pool, kept
 from . import colours, scenes, textures
 from .shapes import MAP, PLANES, SIZE
 
@@ -36,7 +33,6 @@ VERSION = 2
 """Raised whenever the drawing changes; it names the cached set."""
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
-TRAIN_SHARE = 0.7
 _SCHEDULE = "tsostsstsosstsosstsstsots"
 """What image i shows, repeated: t a texture, o one object, s a scene. Mixed, so that any first few images have each."""
 _FOLDERS = {"t": "texture", "o": "object", "s": "scene"}
@@ -50,15 +46,6 @@ class _Labels:
     planes: list[tuple[str, np.ndarray]]
     names: list[str]
     whole: list[tuple[str, str]]
-
-    def shares(self) -> dict[tuple[str, str], float]:
-        """(category, name) to the share of the image it covers; a pixel that has it in two planes counts once."""
-        shares = dict.fromkeys(self.whole, 1.0)
-        for category in {category for category, _ in self.planes}:
-            stack = np.stack([plane for c, plane in self.planes if c == category])
-            for code in np.unique(stack[stack > 0]):
-                shares[category, self.names[code]] = float((stack == code).any(0).mean())
-        return shares
 
 
 def ensure(cache: Path | None = None, progress: Progress = silent) -> Path:
@@ -81,24 +68,24 @@ def make(
     root = Path(root)
     if n_images < 1:
         raise UserError(f"`n_images` is {n_images}; a set needs at least 1 image: give a positive number.")
-    with new_folder(root) as scratch:
-        (scratch / "images").mkdir()
-        _write_set(scratch, n_images=n_images, seed=seed, progress=progress, workers=workers)
+    with write_broden(root, CATEGORIES) as writer:
+        for kind in _FOLDERS.values():
+            (writer.images / kind).mkdir()
+        drawn = []
+        with drawing_pool(workers) as pool:
+            for labels in pool.map(partial(_draw_image, writer.images, seed), range(n_images)):
+                drawn.append(labels)
+                progress("drawing", len(drawn), n_images)
+        for labels in sorted(drawn, key=lambda labels: hash_share(labels.image, "order")):
+            writer.add(
+                labels.image,
+                split=split_by_hash(labels.image),
+                image_shape=(SIZE, SIZE),
+                label_shape=(MAP, MAP),
+                planes=[Plane(category, codes, labels.names) for category, codes in labels.planes],
+                whole=labels.whole,
+            )
     return root
-
-
-def _write_set(root: Path, *, n_images: int, seed: int, progress: Progress, workers: int | None) -> None:
-    for kind in _FOLDERS.values():
-        (root / "images" / kind).mkdir()
-    drawn = []
-    with drawing_pool(workers) as pool:
-        for labels in pool.map(partial(_draw_image, root / "images", seed), range(n_images)):
-            drawn.append(labels)
-            progress("drawing", len(drawn), n_images)
-        drawn.sort(key=lambda labels: _hash(labels.image, "order"))
-        numbers = _write_tables(root, drawn)
-        rows = list(pool.map(partial(_write_label_maps, root / "images", numbers), drawn))
-    _write_csv(root / "index.csv", ("image", "split", "ih", "iw", "sh", "sw", *CATEGORIES), rows)
 
 
 def _subject(i: int) -> tuple[str, str]:
@@ -141,73 +128,3 @@ def label_pixel_means(pixels: np.ndarray) -> np.ndarray:
     side = SIZE // MAP
     blocks = pixels.reshape(MAP, side, MAP, side, 3).astype(np.uint16)
     return ((blocks.sum((1, 3)) + side * side // 2) // (side * side)).astype(np.uint8)
-
-
-def _write_label_maps(folder: Path, numbers: dict[str, int], labels: _Labels) -> list[object]:
-    """Writes the label maps of one image and gives its row of the index."""
-    lookup = np.array([numbers.get(name, 0) for name in labels.names], np.int32)
-    stem = labels.image.removesuffix(".jpg")
-    fields: defaultdict[str, list[str]] = defaultdict(list)
-    for category, plane in labels.planes:
-        count = sum(c == category for c, _ in labels.planes)
-        path = f"{stem}_{category}{f'_{len(fields[category]) + 1}' if count > 1 else ''}.png"
-        Image.fromarray(encode_label_map(lookup[plane])).save(folder / path)
-        fields[category].append(path)
-    for category, name in labels.whole:
-        fields[category].append(str(numbers[name]))
-    split = "train" if _hash(labels.image, "split") < TRAIN_SHARE else "val"
-    return [labels.image, split, SIZE, SIZE, MAP, MAP, *(";".join(fields[c]) for c in CATEGORIES)]
-
-
-def _hash(name: str, purpose: str) -> float:
-    """A number in [0, 1) that depends on the name alone."""
-    return int.from_bytes(hashlib.sha256(f"{purpose}:{name}".encode()).digest()[:6], "big") / 2**48
-
-
-def _write_tables(root: Path, drawn: list[_Labels]) -> dict[str, int]:
-    """Writes label.csv, category.csv and c_*.csv; gives the number of each name. Frequency counts images, coverage
-    sums shares of the image area; numbers go by falling frequency, then coverage, then name."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for labels in drawn:
-        for concept, share in labels.shares().items():
-            found[concept].append(share)
-    served = {name: [c for c in CATEGORIES if (c, name) in found] for _, name in found}
-    totals = {name: [found[c, name] for c in served[name]] for name in served}
-
-    def rank(name: str) -> tuple[int, float, str]:
-        return -sum(map(len, totals[name])), -sum(map(sum, totals[name])), name
-
-    numbers = {name: n for n, name in enumerate(sorted(served, key=rank), 1)}
-    rows = []
-    for name, number in numbers.items():
-        counts = sorted(((len(found[c, name]), c) for c in served[name]), key=lambda pair: (-pair[0], pair[1]))
-        words = ";".join(f"{c}({n})" for n, c in counts)
-        rows.append([number, name, words, sum(n for n, _ in counts), f"{sum(map(sum, totals[name])):.6f}", ""])
-    _write_csv(root / "label.csv", ("number", "name", "category", "frequency", "coverage", "syns"), rows)
-    _write_category_tables(root, found, numbers)
-    return numbers
-
-
-def _write_category_tables(root: Path, found: dict[tuple[str, str], list[float]], numbers: dict[str, int]) -> None:
-    rows = []
-    for category in CATEGORIES:
-        names = [name for name in numbers if (category, name) in found]
-        if not names:
-            continue
-        names.sort(key=lambda name: (-len(found[category, name]), -sum(found[category, name]), name))
-        shares = [found[category, name] for name in names]
-        table = [
-            [k, numbers[n], n, len(s), f"{sum(s):.6f}"] for k, (n, s) in enumerate(zip(names, shares, strict=True), 1)
-        ]
-        _write_csv(root / f"c_{category}.csv", ("code", "number", "name", "frequency", "coverage"), table)
-        span = [numbers[name] for name in names]
-        rows.append((category, min(span), max(span), len(names), sum(map(len, shares))))
-    rows.sort(key=lambda row: row[1])
-    _write_csv(root / "category.csv", ("name", "first", "last", "count", "frequency"), rows)
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

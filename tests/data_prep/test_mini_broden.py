@@ -309,7 +309,7 @@ def test_make_into_an_empty_folder_reports_its_progress(tmp_path):
 
 
 def test_a_run_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(mini_broden, "_write_tables", lambda *_: 1 / 0)
+    monkeypatch.setattr(mini_broden, "split_by_hash", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         mini_broden.make(tmp_path / "set", n_images=1, workers=1)
     assert list(tmp_path.iterdir()) == []

@@ -5,13 +5,15 @@ root = write_broden(folder, {"color": [1, 2], "object": [2, 3]}, pictures)
 
 from __future__ import annotations
 
-import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from data_prep import broden_writer
 
 Categories = Mapping[str, Sequence[int]]
 """Category -> label numbers, in the order of category.csv."""
@@ -29,39 +31,30 @@ class Picture:
 
 def write_broden(root: Path, categories: Categories, pictures: Sequence[Picture]) -> Path:
     """Label n is called `label-n`. Pictures and label maps are PNG, so nothing is lost. Returns `root`."""
-    (root / "images").mkdir(parents=True)
-    numbers = sorted({number for members in categories.values() for number in members})
-    served = {n: [name for name, members in categories.items() if n in members] for n in numbers}
-    _table(root / "category.csv", ["name"], [[name] for name in categories])
-    labels = [[n, f"label-{n}", ";".join(f"{name}(1)" for name in served[n]), 1, 1, ""] for n in numbers]
+    labels = {category: {f"label-{n}": n for n in members} for category, members in categories.items()}
+    with broden_writer.write_broden(root, list(categories), labels=labels) as writer:
+        for i, picture in enumerate(pictures):
+            file = io.BytesIO()
+            Image.fromarray(picture.pixels).save(file, "PNG")
+            writer.add(
+                f"{i}.png",
+                split="train",
+                image_shape=picture.pixels.shape[:2],
+                label_shape=picture.label_shape,
+                planes=[_plane(category, numbers) for category, numbers in picture.planes],
+                whole=[(category, f"label-{n}") for category, n in picture.whole],
+                image=file.getvalue(),
+            )
     # Broden itself lists label 0; it must not become a concept.
-    labels.insert(0, [0, "-", "", 0, 0, ""])
-    _table(root / "label.csv", ["number", "name", "category", "frequency", "coverage", "syns"], labels)
-    for name, members in categories.items():
-        rows = [[code, n, f"label-{n}", 1, 1] for code, n in enumerate(members, 1)]
-        _table(root / f"c_{name}.csv", ["code", "number", "name", "frequency", "coverage"], rows)
-    index = [_write_picture(root / "images", i, picture, categories) for i, picture in enumerate(pictures)]
-    _table(root / "index.csv", ["image", "split", "ih", "iw", "sh", "sw", *categories], index)
+    header, *rows = (root / "label.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (root / "label.csv").write_text("".join([header, "0,-,,0,0,\n", *rows]), encoding="utf-8")
     return root
 
 
-def _write_picture(folder: Path, i: int, picture: Picture, categories: Categories) -> list[object]:
-    Image.fromarray(picture.pixels).save(folder / f"{i}.png")
-    tokens: dict[str, list[str]] = {name: [] for name in categories}
-    for p, (category, plane) in enumerate(picture.planes):
-        rgb = np.zeros((*picture.label_shape, 3), np.uint8)
-        rgb[..., 0], rgb[..., 1] = plane % 256, plane // 256
-        Image.fromarray(rgb).save(folder / f"{i}_{category}_{p}.png")
-        tokens[category].append(f"{i}_{category}_{p}.png")
-    for category, number in picture.whole:
-        tokens[category].append(str(number))
-    fields = [";".join(tokens[name]) for name in categories]
-    return [f"{i}.png", "train", *picture.pixels.shape[:2], *picture.label_shape, *fields]
-
-
-def _table(path: Path, header: list[str], rows: list[list[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+def _plane(category: str, numbers: np.ndarray) -> broden_writer.Plane:
+    present, codes = np.unique(numbers, return_inverse=True)
+    names = [f"label-{n}" if n else "" for n in present.tolist()]
+    return broden_writer.Plane(category, codes.reshape(numbers.shape), names)
 
 
 def numbered(i: int) -> np.ndarray:
