@@ -114,8 +114,8 @@ def dissect(
     device, modules = execution.device, [layer.module for layer in layers]
     gpu = device if is_cuda(device) else None  # where thresholds and counts are computed too
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
-    model, rotate = _channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
-    geometry = _geometry(network, layers, settings)  # looks at the network, so before it is tapped
+    model, rotate = channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
+    geometry = geometry_of(network, layers, settings)  # looks at the network, so before it is tapped
     fold_of = image_folds([image.name for image in data.images], settings.folds)
     decides = _fingerprint(network, layers, data, settings)
     folder.mkdir(parents=True, exist_ok=True)
@@ -233,7 +233,7 @@ def _check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
         )
 
 
-def _channels_last(model: torch.nn.Module) -> torch.nn.Module:
+def channels_last(model: torch.nn.Module) -> torch.nn.Module:
     """The memory layout in which a CPU convolves fastest, where the network's weights allow it."""
     with contextlib.suppress(RuntimeError):  # weights of five dimensions know no such layout
         model.to(memory_format=torch.channels_last)
@@ -250,7 +250,8 @@ def _fingerprint(network: Network, layers: Sequence[Layer], data: LabelledImages
     return hashlib.sha256(repr(decides).encode()).hexdigest()
 
 
-def _geometry(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:
+def geometry_of(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:
+    """Where label pixels lie on the maps of each layer, by the run's rule (`upsample`)."""
     shapes = [layer.shape[1:] for layer in layers if layer.shape]  # a chosen layer always has one
     if settings.upsample == "half-pixel":
         return Geometry(shapes)
