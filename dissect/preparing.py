@@ -1,4 +1,4 @@
-"""What is settled before a network sees an image: its memory layout, where label pixels lie on its maps, and a key of the work."""
+"""What is settled before a network sees an image: its memory layout, where label pixels lie on its maps, what work it is."""
 
 from __future__ import annotations
 
