@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from reports.bars import detector_figures, figure6
+from reports.bars import figure6
 from reports.best_units import figure5
+from reports.concept_bars import detector_figures
 from reports.pictures import Pictures
 from reports.summary import Population
 

@@ -3,15 +3,19 @@
     with figure_style():
         figure = new_figure(3.5, 2)
         attribute_bars(figure.subplots(), populations)
-        write_figure(figure, folder / "bars")         # bars.png and bars.svg
+        write_figure(figure, folder / "bars")         # bars.png and bars.svg; `formats` also takes pdf
 
-Colours can be told apart without colour vision (Paul Tol's bright and high-contrast schemes); each operator and category
-has the same colour in every figure. Figures are built on the object API with the Agg canvas: no window, no pyplot state.
+Colours can be told apart without colour vision (Paul Tol's bright and high-contrast schemes, and for categories of your own
+the colours farthest from those and from each other); each operator and category has the same colour in every figure. Figures
+are built on the object API with the Agg canvas: no window, no pyplot state.
 """
 
 from __future__ import annotations
 
+import colorsys
 import io
+import itertools
+import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,9 +34,10 @@ from PIL import Image
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
+from reports.letters import FAMILY, families_for, give_letters
 
-PAGE_WIDTH = 7.2
-"""Inches: the width of a two-column page of text; every figure has it."""
+COLUMN_WIDTH, PAGE_WIDTH = 3.46, 7.2
+"""Inches: one column and both of a page of text (88 and 183 mm); type is set for these sizes."""
 
 CATEGORY_COLOURS = {
     "object": "#4477AA",
@@ -42,7 +47,11 @@ CATEGORY_COLOURS = {
     "texture": "#EE6677",
     "color": "#AA3377",
 }
-_SPARE_CATEGORY_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#DDCC77", "#BBBBBB")
+_SPARE_CATEGORY_COLOURS = (
+    "#112277", "#00DDBB", "#113311", "#8899FF", "#BBDD88", "#551144", "#774444", "#6655BB", "#554400", "#8899AA",
+    "#DD7755", "#444488", "#AA8811", "#55DDDD",
+)  # fmt: skip
+"""Each as far as can be from those before it, to normal eyes and to eyes without red or green (Machado and others 2009)."""
 
 OPERATOR_COLOURS = {"depthwise": "#004488", "pointwise": "#DDAA33"}
 _SPARE_OPERATOR_COLOURS = ("#777777", "#BB5566", "#88AACC", "#997700", "#BBBBBB")
@@ -51,12 +60,12 @@ INK, MUTED, FAINT, GRID = "#1a1a1a", "#5c5c5c", "#f3f3f3", "#d9d9d9"
 CONTOUR = (255, 221, 0)
 _TEXT_TO_PATH = TextToPath()
 
+_NO_DATE: dict[str, Any] = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Creator": None}}
 _PIXEL_FORMATS = {"png": "PNG", "jpg": "JPEG"}
 _PIXEL_OPTIONS: dict[str, dict[str, Any]] = {"png": {"compress_level": 3}, "jpg": {"quality": 85, "subsampling": 0}}
 
-_FONT = ("DejaVu Sans",)
 _RC: Any = {  # its names are checked by matplotlib, whose type for them changes between versions
-    "font.family": list(_FONT),
+    "font.family": [FAMILY],
     "font.size": 7.5,
     "axes.titlesize": 8,
     "axes.titleweight": "bold",
@@ -83,6 +92,7 @@ _RC: Any = {  # its names are checked by matplotlib, whose type for them changes
     "savefig.facecolor": "white",
     "svg.hashsalt": "dissection",
     "svg.fonttype": "path",  # same drawing whichever fonts the reader has
+    "pdf.fonttype": 42,  # outlines, which journals ask for
 }
 
 
@@ -90,11 +100,17 @@ _RC: Any = {  # its names are checked by matplotlib, whose type for them changes
 def figure_style() -> Iterator[None]:
     """`with figure_style():` around both the drawing and the writing of a figure.
 
-    The figures' font has Latin, Greek and Cyrillic letters; others come out as boxes (the page has them as text).
+    Letters that the figures' font lacks come from fonts of this machine (`reports.letters`); where none has them they are boxes.
     """
-    with mpl.rc_context(_RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
+    fonts = logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)  # that a font has no bold letters helps nobody
+    try:
+        with mpl.rc_context(_RC), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            yield
+    finally:
+        fonts.setLevel(level)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -118,13 +134,19 @@ def panel_grid(
 
 
 def category_colours(categories: Iterable[str]) -> dict[str, str]:
-    """A colour for each category; Broden's six have fixed ones, others take the spare ones in their order.
+    """A colour of its own for each category; Broden's six have fixed ones, others take the spare ones in their order.
 
     >>> category_colours(["texture", "animal"])
-    {'texture': '#EE6677', 'animal': '#882255'}
+    {'texture': '#EE6677', 'animal': '#112277'}
     """
-    spare = iter(_SPARE_CATEGORY_COLOURS * 8)
-    return {c: CATEGORY_COLOURS[c] if c in CATEGORY_COLOURS else next(spare, MUTED) for c in dict.fromkeys(categories)}
+    spare = itertools.chain(_SPARE_CATEGORY_COLOURS, map(_further_colour, itertools.count()))
+    return {c: CATEGORY_COLOURS[c] if c in CATEGORY_COLOURS else next(spare) for c in dict.fromkeys(categories)}
+
+
+def _further_colour(k: int) -> str:
+    """A colour for who has more than twenty categories: hues by the golden angle, each a little lighter or darker."""
+    red, green, blue = colorsys.hls_to_rgb(k * 0.381966 % 1, 0.35 + 0.3 * (k * 0.618 % 1), 0.45)
+    return f"#{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
 
 
 def operator_colours(operators: Iterable[str]) -> dict[str, str]:
@@ -161,18 +183,19 @@ def shorten(text: object, limit: int) -> str:
 
 
 def render(figure: Figure, formats: Iterable[str] = ("png", "svg"), dpi: int = 200) -> dict[str, bytes]:
-    """The figure as a file of each format (png, jpg, svg); the same figure gives the same bytes on any day.
+    """The figure as a file of each format (png, jpg, svg, pdf); the same figure gives the same bytes on any day.
 
     Drawn once for all formats of pixels, and laid out once for all formats: that is most of the time it takes.
     """
     files: dict[str, bytes] = {}
     picture: Image.Image | None = None
     engine = figure.get_layout_engine()
+    give_letters(figure)
     try:
         for format in formats:
             buffer = io.BytesIO()
-            if format == "svg":
-                figure.savefig(buffer, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None})
+            if format in _NO_DATE:
+                figure.savefig(buffer, format=format, dpi=dpi, metadata=_NO_DATE[format])
             else:
                 picture = picture or _pixels(figure, dpi)
                 picture.save(buffer, _PIXEL_FORMATS[format], dpi=(dpi, dpi), **_PIXEL_OPTIONS[format])
@@ -196,9 +219,18 @@ def _pixels(figure: Figure, dpi: int) -> Image.Image:
     return drawn.convert("RGB")
 
 
-def write_figure(figure: Figure, stem: Path) -> dict[str, bytes]:
-    """Write `stem`.png and `stem`.svg, each whole or not at all. Returns the bytes of each by its format."""
-    files = render(figure)
+def write_figure(
+    figure: Figure, stem: Path, formats: Iterable[str] = ("png", "svg"), dpi: int = 200
+) -> dict[str, bytes]:
+    """Write `stem`.FORMAT for each format, whole or not at all. Returns the bytes of each by its format.
+
+    formats: of png, jpg, svg, pdf. dpi: of pixels. Raises `UserError` for any other format.
+    """
+    formats = list(formats)
+    for format in formats:
+        if format not in (*_PIXEL_FORMATS, *_NO_DATE):
+            raise UserError(f"`formats` has {format!r}; it takes png, jpg, svg and pdf.")
+    files = render(figure, formats, dpi)
     write_files(files, stem)
     return files
 
@@ -227,7 +259,7 @@ def axis_inches(axis: Axes) -> tuple[float, float]:
 @lru_cache(maxsize=10_000)
 def text_inches(text: str, size: float, weight: str = "normal") -> float:
     """How wide `text` is in inches when set at `size` points."""
-    font = FontProperties(family=_FONT, size=size, weight=weight)
+    font = FontProperties(family=families_for(text), size=size, weight=weight)
     return _TEXT_TO_PATH.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
