@@ -27,8 +27,8 @@ from dissect.run_store import RunFolderError, read_info
 _log = logging.getLogger(__name__)
 
 RUN_FILES = (
-    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "replicates.csv", "counts",
-    "strongest", "partial", "report.html", "figures",
+    "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "replicates.csv", "trust.csv",
+    "labels.csv", "counts", "strongest", "partial", "report.html", "figures",
 )  # fmt: skip
 """What a run and its report leave in the folder, all that overwriting may delete."""
 

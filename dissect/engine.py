@@ -109,14 +109,15 @@ def dissect(
     group: the processes that share the images; each makes this call with a `folder` of its own, and the first gets the whole
     result: counts, `masks`, `images` and `skipped` of the others are of their share.
     """
-    settings, execution, clock = settings or Settings(), execution or Execution(), Clock()
+    settings = (settings or Settings()).resolved(len(data.images))
+    execution, clock = execution or Execution(), Clock()
     execution = execution.on(usable_device(execution.device))
     device, modules = execution.device, [layer.module for layer in layers]
     gpu = device if is_cuda(device) else None  # where thresholds and counts are computed too
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     geometry = geometry_of(network, layers, settings)  # looks at the network, so before it is tapped
-    fold_of = image_folds([image.name for image in data.images], settings.folds)
+    fold_of = image_folds([image.name for image in data.images], settings.n_folds)
     decides = _fingerprint(network, layers, data, settings)
     folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(

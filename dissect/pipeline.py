@@ -65,7 +65,7 @@ def run(
     error or an interruption has no DONE file, and the same call resumes it.
     """
     networks = [networks] if isinstance(networks, Network) else list(networks)
-    settings, out = settings or Settings(), Path(out)
+    settings, out = (settings or Settings()).resolved(len(data.images)), Path(out)
     execution = execution or Execution()
     execution = execution.on(usable_device(execution.device if group.n == 1 else str(group.device)))
     _check_wishes(networks, data, settings)

@@ -16,7 +16,9 @@ from data_prep.common.files import write_json
 from dissect.run_files import REMEDY, RunFolderError, record_of
 from dissect.run_schema import is_below
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+CONCEPT_IMAGES = "concept_images.npz"
 
 
 def is_file_name(name: object) -> bool:
@@ -88,7 +90,7 @@ _INFO: dict[str, Any] = {
     "settings": {
         "iou_cut": _share, "quantile?": _share, "tap?": _text, "upsample?": _text, "union?": _text,
         "split?": _or_none(_text), "categories?": _or_none(lambda value: isinstance(value, list) and all(map(_text, value))),
-        "strongest?": _int, "folds?": _int, "rotate?": _or_none(_int),
+        "strongest?": _int, "folds?": _int, "rotate?": _or_none(_int), "min_images?": _int, "score?": _text, "null?": _int,
     },
     "data": {
         "name": _text, "images": _text, "fingerprint": _text, "n_images": _int, "categories": [_text], "n_used?": _int,
@@ -150,7 +152,7 @@ def is_record(value: Any) -> bool:
 def files_of(info: Mapping[str, Any]) -> list[str]:
     """The files of a finished run beside run.json, as its settings and networks have it."""
     tables = ["units.csv", "unit_category.csv", "concepts.csv", "images.csv"]
-    tables += ["replicates.csv"] if info["settings"].get("folds", 1) > 1 else []
+    tables += ["replicates.csv", "trust.csv", "labels.csv"] if info["settings"].get("folds", 1) > 1 else []
     return tables + [
         f"{kind}/{network['name']}.npz" for network in info["networks"] for kind in ("counts", "strongest")
     ]

@@ -68,6 +68,8 @@ COUNT = Kind(_whole, np.int64, "a whole number, 0 or more")
 NUMBER = Kind(_within(-math.inf, math.inf), np.float64, "a finite number")
 SHARE = Kind(_within(0, 1), np.float64, "a number in 0..1")
 FLAG = Kind({"True": True, "False": False}.get, np.bool_, "True or False")
+SHARE_OR_EMPTY = Kind(lambda cell: SHARE.read(cell) if cell else math.nan, np.float64, "a number in 0..1, or empty")
+FLAG_OR_EMPTY = Kind(lambda cell: FLAG.read(cell) if cell else pd.NA, "boolean", "True, False, or empty")
 
 Columns = Mapping[str, Kind]
 
@@ -75,13 +77,29 @@ _UNIT: Columns = {"network": NAME, "domain": TEXT, "layer": NAME, "operator": NA
 _CONCEPT: Columns = {"category": TEXT, "label": TEXT}
 
 UNITS: Columns = {
-    **_UNIT, "module": TEXT, "unit": COUNT, "threshold": NUMBER, **_CONCEPT, "iou": SHARE, "detector": FLAG, "dead": FLAG,
-    "intersection_area": COUNT, "union_area": COUNT, "max_activation": NUMBER,
+    **_UNIT, "module": TEXT, "unit": COUNT, "threshold": NUMBER, **_CONCEPT, "iou": SHARE, "score": NUMBER,
+    "n_images": COUNT, "detector": FLAG, "dead": FLAG, "intersection_area": COUNT, "union_area": COUNT, "max_activation": NUMBER,
 }  # fmt: skip
-CONCEPTS: Columns = {"concept": COUNT, "number": COUNT, **_CONCEPT, "n_images": COUNT, "concept_area": COUNT}
+CONCEPTS: Columns = {
+    "concept": COUNT,
+    "number": COUNT,
+    **_CONCEPT,
+    "n_images": COUNT,
+    "concept_area": COUNT,
+    "eligible": FLAG,
+}
 IMAGES: Columns = {"image": COUNT, "name": FILE, "split": TEXT}
+_PLACE: Columns = {"network": NAME, "layer": NAME, "operator": NAME, "unit": COUNT}
+TRUST: Columns = {
+    **_PLACE, "held_out_iou": SHARE, "iou_low": SHARE, "iou_high": SHARE, "kept_folds": COUNT, "kept_share": SHARE,
+    "n_set": COUNT, "p": SHARE_OR_EMPTY, "q": SHARE_OR_EMPTY, "sure": FLAG_OR_EMPTY,
+}  # fmt: skip
+LABELS: Columns = {
+    **_PLACE, "rank": COUNT, **_CONCEPT, "iou": SHARE, "iou_low": SHARE, "iou_high": SHARE, "score": NUMBER,
+    "chosen_share": SHARE, "in_set": FLAG,
+}  # fmt: skip
 REPLICATES: Columns = {
-    "network": NAME, "layer": NAME, "operator": NAME, "unit": COUNT, "left_out": COUNT, **_CONCEPT, "iou": SHARE,
+    **_PLACE, "left_out": COUNT, **_CONCEPT, "iou": SHARE,
     "detector": FLAG,
 }  # fmt: skip
 UNIT_CATEGORY: Columns = {
@@ -160,6 +178,20 @@ def check_units(
             raise RunFolderError(f"{path}, row {n} is {_unit(here)}; by run.json it must be {_unit(there)}: {REMEDY}.")
         if wanted_value is not None and value != wanted_value:
             raise RunFolderError(f"{path}, row {n}: {column} is {short(value)}, not {short(wanted_value)}: {REMEDY}.")
+
+
+def check_ranked(path: Path, table: pd.DataFrame, units: pd.DataFrame) -> None:
+    """Raises `RunFolderError` unless the rows name units of `units` in its order, each unit's by rising rank."""
+    names = ["network", "layer", "operator", "unit"]
+    order = {key: n for n, key in enumerate(units[names].itertuples(index=False, name=None))}
+    before = (-1, -1)
+    for n, (*key, rank) in enumerate(table[[*names, "rank"]].itertuples(index=False, name=None), 2):
+        if tuple(key) not in order:
+            raise RunFolderError(f"{path}, row {n} is {_unit(key)}, which is no row of units.csv: {REMEDY}.")
+        here = (order[tuple(key)], rank)
+        if here <= before or (here[0] > before[0] and rank != 0):
+            raise RunFolderError(f"{path}, row {n}: {_unit(key)} with rank {rank} is out of order: {REMEDY}.")
+        before = here
 
 
 def check_concepts(path: Path, table: pd.DataFrame, concepts: pd.DataFrame) -> None:

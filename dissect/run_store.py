@@ -16,6 +16,8 @@ A finished folder holds
     unit_category.csv    one row for each (unit, category): the best concept of that category, with its integer counts
     images.csv           one row for each image used: `image` (its row here), `name`, `split`
     replicates.csv       with folds only: one row for each (fold, unit), what it detects without that fold: REPLICATE_COLUMNS
+    trust.csv            with folds only: one row for each unit, how sure its label is: TRUST_COLUMNS, see `dissect.trust`
+    labels.csv           with folds only: the best concepts of each unit, and all that its label may be: LABEL_COLUMNS
     counts/NETWORK.npz   the counts of one network and what else the tables are made of: see below
     strongest/NETWORK.npz  the strongest images of every unit with their masks: see `StrongestMasks`
     DONE                 written last; a folder without it is not a result
@@ -58,11 +60,12 @@ from dissect import run_schema as schema
 from dissect.run_files import RunFolderError, read_arrays, read_info, verify, write_arrays, write_table
 from dissect.run_info import FORMAT_VERSION, check_info, files_of, seal
 from dissect.run_schema import FOLD
-from dissect.scores import Counts, category_numbers, intersection_over_union, union_area
+from dissect.scores import SCORES, Counts, category_numbers, intersection_over_union, needs_universe, scored, union_area
 
 __all__ = [
-    "CONCEPT_COLUMNS", "FOLD", "FORMAT_VERSION", "IMAGE_COLUMNS", "REPLICATE_COLUMNS", "UNIT_CATEGORY_COLUMNS",
-    "UNIT_COLUMNS", "Run", "RunFolderError", "StrongestMasks", "Unit", "files_of", "open_run", "read_arrays", "read_info",
+    "CONCEPT_COLUMNS", "FOLD", "FORMAT_VERSION", "IMAGE_COLUMNS", "LABEL_COLUMNS", "REPLICATE_COLUMNS", "TRUST_COLUMNS",
+    "UNIT_CATEGORY_COLUMNS", "UNIT_COLUMNS",
+    "Run", "RunFolderError", "StrongestMasks", "Unit", "files_of", "open_run", "read_arrays", "read_info",
     "seal", "write_arrays", "write_table",
 ]  # fmt: skip
 
@@ -70,6 +73,8 @@ UNIT_COLUMNS = tuple(schema.UNITS)
 CONCEPT_COLUMNS = tuple(schema.CONCEPTS)
 IMAGE_COLUMNS = tuple(schema.IMAGES)
 REPLICATE_COLUMNS = tuple(schema.REPLICATES)
+TRUST_COLUMNS = tuple(schema.TRUST)
+LABEL_COLUMNS = tuple(schema.LABELS)
 UNIT_CATEGORY_COLUMNS = tuple(schema.UNIT_CATEGORY)
 
 
@@ -101,8 +106,8 @@ class Unit:
     """One unit of a run.
 
     facts: its row of units.csv, such as facts["label"] and facts["threshold"].
-    concepts: one row for each concept that its mask meets, highest IoU first: `category`, `label`, `iou`,
-    `intersection_area`, `union_area`. The first is what the unit is labelled with, the others are the runners-up.
+    concepts: one row for each concept that may be its label and that its mask meets, highest score first: `category`, `label`,
+    `iou`, `score`, `intersection_area`, `union_area`. The first is what the unit is labelled with, the others are the runners-up.
     by_category: its rows of unit_category.csv, the best concept of each category.
     """
 
@@ -150,6 +155,27 @@ class Run:
         return table
 
     @cached_property
+    def trust(self) -> pd.DataFrame | None:
+        """How sure each unit's label is, in the order of `units`: TRUST_COLUMNS; None for a run without folds.
+
+        `p` and `q` are NaN, and `sure` is `pandas.NA`, where the run has no null.
+        """
+        if self._n_folds == 1:
+            return None
+        table = schema.checked_table(self.path / "trust.csv", schema.TRUST)
+        schema.check_units(self.path / "trust.csv", table, self.networks)
+        return table
+
+    @cached_property
+    def labels(self) -> pd.DataFrame | None:
+        """The best concepts of each unit, best first, with intervals: LABEL_COLUMNS; None for a run without folds."""
+        if self._n_folds == 1:
+            return None
+        table = self._labelled("labels.csv", schema.LABELS)
+        schema.check_ranked(self.path / "labels.csv", table, self.units)
+        return table
+
+    @cached_property
     def images(self) -> pd.DataFrame:
         """One row for each image used: IMAGE_COLUMNS."""
         table = schema.checked_table(self.path / "images.csv", schema.IMAGES)
@@ -160,6 +186,11 @@ class Run:
     def networks(self) -> list[dict[str, Any]]:
         """What `run.json` says of each network, in the order dissected: `name`, `domain`, `trained`, `layers`, ..."""
         return self.info["networks"]
+
+    @property
+    def score(self) -> str:
+        """The name of the score that labels were chosen by, one of `dissect.scores.SCORES`."""
+        return self.info["settings"].get("score", "iou")
 
     @property
     def image_root(self) -> Path:
@@ -188,12 +219,24 @@ class Run:
 
         Rows are (network, layer, operator, unit) in the order of `units`, of one network or of all; columns are (category,
         label) in the order of `concepts`. Computed from the stored integer counts, with the union rule of the run, so that
-        the largest value of a row is the `iou` of that unit to the bit. Raises `UserError` for an unknown network.
+        the largest value of a row among eligible concepts is the `iou` of that unit to the bit, if it is labelled by IoU.
+        Raises `UserError` for an unknown network.
         """
+        return self.scores("iou", network)
+
+    def scores(self, score: str, network: str | None = None) -> pd.DataFrame:
+        """Any of `dissect.scores.SCORES` of every unit with every concept, as `iou` gives it: `run.scores("matthews")`.
+
+        Raises `UserError` for an unknown score or network, and for a score that the run's union rule has no pixels for.
+        """
+        choose("score", score, SCORES)
+        if needs_universe(score) and self.info["settings"].get("union") == "touched":
+            raise UserError(
+                f"The score {score} needs the pixels that neither mask nor concept covers, and this run has the union rule "
+                f"touched, which knows no such number: dissect again with `union` 'category', or take another score."
+            )
         names = self._network_names if network is None else [self._known(network)]
-        values = [
-            intersection_over_union(Counts.of_arrays(self.counts(name)), self._concept_category) for name in names
-        ]
+        values = [scored(score, Counts.of_arrays(self.counts(name)), self._concept_category) for name in names]
         units = pd.concat([self.units[self.units["network"] == name] for name in names])
         return pd.DataFrame(
             np.concatenate(values),
@@ -267,11 +310,13 @@ class Run:
         )
         table = self.concepts[["category", "label"]].assign(
             iou=intersection_over_union(one, self._concept_category)[0],
+            score=scored(self.score, one, self._concept_category)[0],
             intersection_area=one.intersection_area[0],
             union_area=union_area(one, self._concept_category)[0],
         )
         # Equals stay in the order of the concepts, as the label of a unit is chosen.
-        return table[table["iou"] > 0].sort_values("iou", ascending=False, kind="stable", ignore_index=True)
+        table = table[self.concepts["eligible"] & (table["iou"] > 0)]
+        return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
     def _categories_of(self, facts: pd.Series) -> pd.DataFrame:
         table = self.unit_category

@@ -27,7 +27,8 @@ from typing import Annotated, Any, Literal, get_args
 from tyro.conf import Suppress, arg
 
 from data_prep.common.devices import free_memory, is_cuda, usable_cpus
-from data_prep.common.errors import UserError, check_range
+from data_prep.common.errors import UserError, check_range, choose
+from dissect.scores import SCORES, needs_universe
 
 TapPoint = Literal["conv", "bn", "relu"]
 """Where a convolution is tapped: its own output, after the BatchNorm that follows, or after the activation after that."""
@@ -49,6 +50,9 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 4, 64
 
 CPU_MEMORY = 0.5
 """GiB: `memory` where it is not given, and nothing is computed on a GPU."""
+
+FOLDS = 10
+"""`folds` where it is not given."""
 
 LAYERS = ("18", "20", "22")
 """The convolutions of ResNet-26 that the paper's Figures 5 and 6 show."""
@@ -88,8 +92,18 @@ class Settings:
     rotate: Annotated[int | None, arg(metavar="SEED")] = None
     """Dissect each layer in a basis rotated at random from this seed: the control for whether concepts align with units."""
 
-    folds: int = 1
-    """Keep counts by this many folds of the images too, for 95 % intervals (a jackknife over images); 10 is usual."""
+    folds: int | None = None
+    """Keep counts by this many folds of the images too, for intervals, held-out IoU and label sets; 1 for none; ten, or as many
+    as there are images, if not given."""
+
+    min_images: int = 10
+    """Concepts that fewer of the images show are never a unit's label."""
+
+    score: str = "iou"
+    """What labels a unit, the concept with the highest: iou, f1, precision, recall, matthews or npmi."""
+
+    null: int = 0
+    """Compare the masks with labels of other images so many times too, for p-values and false-discovery rates; 20 is usual."""
 
     def __post_init__(self) -> None:
         if not 0 < self.quantile < 1:
@@ -100,8 +114,20 @@ class Settings:
             raise UserError(f"`iou_cut` is {self.iou_cut}; it must be at least 0 and below 1: the field uses 0.04.")
         if self.strongest < 1:
             raise UserError(f"`strongest` is {self.strongest}; it must be at least 1, the images kept for each unit.")
-        if not 1 <= self.folds <= 100:
+        if self.folds is not None and not 1 <= self.folds <= 100:
             raise UserError(f"`folds` is {self.folds}; it must be 1, for none, or 2 to 100: 10 is usual.")
+        if self.min_images < 1:
+            raise UserError(
+                f"`min_images` is {self.min_images}; it must be at least 1, which keeps every concept shown."
+            )
+        if not 0 <= self.null <= 1000:
+            raise UserError(f"`null` is {self.null}; it must be 0, for none, to 1000 rounds: 20 is usual.")
+        choose("score", self.score, SCORES)
+        if self.union == "touched" and needs_universe(self.score):
+            raise UserError(
+                f"`score` is {self.score!r}, which needs the pixels that neither mask nor concept covers; `union` 'touched' "
+                f"knows no such number, as each unit counts in images of its own: set `union` to 'category' or 'all-images'."
+            )
         if self.rotate is not None and not (type(self.rotate) is int and 0 <= self.rotate < 2**63):
             raise UserError(
                 f"`rotate` is {self.rotate!r}; it must be a whole number in 0..2^63 - 1, the seed of the rotation, or not be "
@@ -114,6 +140,19 @@ class Settings:
             ("union", UnionRule),
         ):
             _check_choice(name, getattr(self, name), get_args(allowed))
+
+    @property
+    def n_folds(self) -> int:
+        """`folds`, once `resolved`."""
+        return self.folds or 1
+
+    def resolved(self, n_images: int) -> Settings:
+        """The same for a set of so many images, with what was not given chosen for it.
+
+        >>> Settings().resolved(2862).folds, Settings().resolved(4).folds, Settings(folds=2).resolved(4).folds
+        (10, 4, 2)
+        """
+        return self if self.folds is not None else replace(self, folds=min(FOLDS, max(n_images, 1)))
 
     def as_json(self) -> dict[str, Any]:
         """The fields as `run.json` records them."""

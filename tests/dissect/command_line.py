@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-STORED = ("units.csv", "unit_category.csv", "concepts.csv", "images.csv", "counts", "strongest")
+STORED = (
+    "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "replicates.csv", "trust.csv", "labels.csv", "counts",
+    "strongest", "responses", "concept_images.npz",
+)  # fmt: skip
 
 
 class Said(NamedTuple):

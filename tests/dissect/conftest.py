@@ -52,7 +52,7 @@ def run(dissect, nets: str, tiny_broden: Path, out: Path) -> Callable[..., Said]
     """`run("--layers", 1)`: the small network on the tiny set, unless told otherwise; it ends well."""
 
     def call(*args: object, network: str = "small", **options: object) -> Said:
-        options = {"data": tiny_broden, "out": out, **options}
+        options = {"data": tiny_broden, "out": out, "min-images": 1, **options}  # no concept is in ten of so few images
         given = [text for name, value in options.items() for text in (f"--{name}", value)]
         return dissect("run", f"{nets}:{network}", *given, *(args or ("--layers", 1, 2)))
 

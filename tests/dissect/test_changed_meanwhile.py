@@ -70,7 +70,8 @@ def test_a_restored_image_is_resumed_from(
     seen: list[int] = []
     done = dissect.run(
         dissect.load_network(json.loads((out / "run.json").read_text())["networks"][0]["model"]), open_broden(root),
-        layers=["1", "2"], settings=dissect.Settings(quantile=0.9), execution=dissect.Execution(batch_size=4), out=out,
+        layers=["1", "2"], settings=dissect.Settings(quantile=0.9, min_images=1),
+        execution=dissect.Execution(batch_size=4), out=out,
         progress=lambda stage, done, total: seen.append(done) if stage == "forward" else None,
     )  # fmt: skip
     assert seen[0] == image // 4 * 4 + 4, "what was done before is not done again"

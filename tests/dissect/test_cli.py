@@ -159,9 +159,8 @@ def test_odd_names_and_the_real_report(dissect, nets: str, tiny_broden: Path, tm
     data = tiny_broden.rename(tmp_path / "ein Satz, übersetzt")
     folder = tmp_path / "läufe und mehr"
     with pytest.raises(SystemExit) as ended:
-        cli.main(
-            ["run", f"{nets}:small", "--data", str(data), "--out", str(folder), "--layers", "2", "--quantile", "0.9"]
-        )
+        options = ["--layers", "2", "--quantile", "0.9", "--min-images", "1"]
+        cli.main(["run", f"{nets}:small", "--data", str(data), "--out", str(folder), *options])
     assert ended.value.code == 0
     finished = open_run(folder)
     assert odd in set(finished.concepts["label"])

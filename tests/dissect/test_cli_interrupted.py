@@ -131,6 +131,7 @@ def test_a_signal_that_is_ignored_stays_ignored(run, sixty: Path, out: Path, mon
 def test_ctrl_c_from_outside(run, nets: str, sixty: Path, out: Path, tmp_path: Path) -> None:
     """The true command in a process of its own, stopped in the middle of a slow network by a true signal."""
     args = ["run", f"{nets}:Slow", "--data", str(sixty), "--out", str(out), "--layers", "1", "2", "--batch-size", "2"]
+    args += ["--min-images", "1"]
     command = [sys.executable, "-m", "dissect.cli", *args]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:

@@ -21,11 +21,12 @@ from data_prep.broden import Broden, open_broden
 from data_prep.common.errors import UserError
 from data_prep.formats import ImageLabels
 from dissect import scores
+from dissect.found import Found
 from dissect.layers import list_layers, select_layers
 from dissect.run_store import StrongestMasks
 from dissect.settings import Settings
 from dissect.tally import Tally, flatten
-from dissect.unit_tables import Found, counts_arrays, unit_table
+from dissect.unit_tables import counts_arrays, unit_table
 from dissect.upsample import receptive_field_axis
 
 N_IMAGES = 60
@@ -270,14 +271,16 @@ def test_the_table_of_units(maps, data, reference, tmp_path, monkeypatch, block)
     stored = counts_arrays(engine(maps, data, tmp_path), [])
     label, iou = reference.label(), reference.iou()
     cut = float(np.sort(iou.max(axis=1)[~reference.dead])[10])  # one unit has just this IoU, so it is no detector
-    table = unit_table(Found(network=network, layers=layers, stored=stored, data=data), cut)
+    settings = Settings(iou_cut=cut, min_images=1)
+    table = unit_table(Found(network=network, layers=layers, stored=stored, data=data, settings=settings))
     union = reference.mask_area["category"][:, reference.category_of] + reference.concept_area
     expected = {
         "threshold": reference.thresholds,
         "max_activation": reference.maximum,
         "category": [data.concepts[c].category if c >= 0 else "" for c in label],
         "label": [data.concepts[c].name if c >= 0 else "" for c in label],
-        "iou": [iou[u, c] if c >= 0 else 0 for u, c in enumerate(label)],
+        **{key: [iou[u, c] if c >= 0 else 0 for u, c in enumerate(label)] for key in ("iou", "score")},
+        "n_images": [reference.n_images[c] if c >= 0 else 0 for c in label],
         "detector": reference.detector(iou_threshold=cut),
         "dead": reference.dead,
         "intersection_area": [reference.intersection_area[u, c] if c >= 0 else 0 for u, c in enumerate(label)],

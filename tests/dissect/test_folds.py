@@ -51,6 +51,7 @@ def test_more_folds_than_images() -> None:
         image_folds(["a", "b", "c"], 10)
     with pytest.raises(UserError, match=r"`folds` is 0; it must be 1"):
         Settings(folds=0)
+    assert Settings().resolved(3).folds == 3 and Settings(folds=10).resolved(3).folds == 10
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,7 @@ def test_counts_by_fold_are_read_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_without_folds_there_are_no_replicates(run, sixty: Path, out: Path) -> None:
-    run(data=sixty)
-    assert open_run(out).replicates is None
+    run("--layers", 1, 2, "--folds", 1, data=sixty)
+    finished = open_run(out)
+    assert finished.replicates is finished.trust is finished.labels is None
     assert not any(name.startswith("fold_") for name in open_run(out).counts("small"))

@@ -53,7 +53,7 @@ def dissected(
     data = open_broden(write_broden(folder / "set", categories, pictures))
     wanted = [name for name, _ in model.named_children()]
     return run(
-        network_of(model), data, layers=wanted, settings=Settings(**settings), out=folder / "run",
+        network_of(model), data, layers=wanted, settings=Settings(**{"min_images": 1} | settings), out=folder / "run",
         execution=Execution(device="cpu", batch_size=batch_size),
     )  # fmt: skip
 

@@ -12,10 +12,10 @@ from dissect.netdissect_tally import export_tally, read_tally
 from dissect.run_store import CONCEPT_COLUMNS, UNIT_CATEGORY_COLUMNS, UNIT_COLUMNS, Run, RunFolderError
 
 UNITS = f"""{",".join(UNIT_COLUMNS)}
-a,x,18,depthwise,m.d,0,0.5,object,"cat, tabby",0.25,True,False,5,20,1.5
-a,x,18,depthwise,m.d,1,0.5,,,0.0,False,True,0,0,0.5
-a,x,18,pointwise,m.p,0,0.5,color,NA,0.125,True,False,1,8,1.5
-b,y,2,conv,c,0,0.5,object,null,0.0625,True,False,1,16,1.5
+a,x,18,depthwise,m.d,0,0.5,object,"cat, tabby",0.25,0.25,3,True,False,5,20,1.5
+a,x,18,depthwise,m.d,1,0.5,,,0.0,0.0,0,False,True,0,0,0.5
+a,x,18,pointwise,m.p,0,0.5,color,NA,0.125,0.125,3,True,False,1,8,1.5
+b,y,2,conv,c,0,0.5,object,null,0.0625,0.0625,3,True,False,1,16,1.5
 """
 UNIT_CATEGORY = f"""{",".join(UNIT_CATEGORY_COLUMNS)}
 a,x,18,depthwise,0,color,NA,0.1,1,4,7
@@ -28,9 +28,9 @@ b,y,2,conv,0,color,,0.0,0,6,0
 b,y,2,conv,0,object,null,0.0625,1,5,12
 """
 CONCEPTS = f"""{",".join(CONCEPT_COLUMNS)}
-0,1,color,NA,3,7
-1,2,object,"cat, tabby",3,12
-2,3,object,null,3,12
+0,1,color,NA,3,7,True
+1,2,object,"cat, tabby",3,12,True
+2,3,object,null,3,12,True
 """
 COLUMNS = ["unit", "category", "label", "score"] + [
     f"{category}-{name}"

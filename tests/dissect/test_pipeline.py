@@ -41,7 +41,7 @@ def test_the_door_gives_the_opened_run(network: dissect.Network, tiny_broden: Pa
 
 def test_the_command_and_the_library_store_the_same(run, network, tiny_broden: Path, out: Path, tmp_path: Path) -> None:
     run("--layers", 2, "--ops", "pointwise", "--quantile", 0.9)
-    settings = dissect.Settings(quantile=0.9)
+    settings = dissect.Settings(quantile=0.9, min_images=1)
     data = open_broden(tiny_broden)
     finished = dissect.run(network, data, layers="2", operators=["pointwise"], settings=settings, out=tmp_path / "mine")
     assert stored(out) == stored(finished.path)

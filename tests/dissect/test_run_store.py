@@ -122,10 +122,11 @@ def test_refusals(finished: Run) -> None:
 
 
 def test_the_arrays_of_counts_are_those_that_are_documented(run, finished: Run, sixty: Path, tmp_path: Path) -> None:
+    run("--layers", 1, 2, "--folds", 1, data=sixty, out=tmp_path / "plain")
     run("--layers", 1, "--folds", 3, data=sixty, out=tmp_path / "folds")
     n_folds, n_concepts = 3, len(finished.concepts)
     said = dict(re.findall(r"^    (\w+) +\(([\w, ]+)\) \w+", run_store.__doc__ or "", re.MULTILINE))
-    plain, folds = finished.counts("small"), open_run(tmp_path / "folds").counts("small")
+    plain, folds = open_run(tmp_path / "plain").counts("small"), open_run(tmp_path / "folds").counts("small")
     assert {name for name in said if not name.startswith(FOLD)} == set(plain)
     assert set(said) == set(folds)
     assert {name for name in said if name.startswith(FOLD)} == {FOLD + name for name in Counts._fields}
@@ -143,5 +144,8 @@ def test_columns_are_those_that_are_documented(finished: Run) -> None:
         ("unit_category", run_store.UNIT_CATEGORY_COLUMNS),
         ("concepts", run_store.CONCEPT_COLUMNS),
         ("images", run_store.IMAGE_COLUMNS),
+        ("replicates", run_store.REPLICATE_COLUMNS),
+        ("trust", run_store.TRUST_COLUMNS),
+        ("labels", run_store.LABEL_COLUMNS),
     ):
         assert tuple(getattr(finished, table)) == columns

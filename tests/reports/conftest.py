@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from run_writer import THREE_LAYERS, make_run
 
 from reports.page import write_report
@@ -24,7 +26,7 @@ def run_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of two networks with its report, made once; tests only read it."""
+    """A run folder of two networks, with folds and null, and its report, made once; tests only read it."""
     networks = {"imagenet12": THREE_LAYERS, "cifar100": THREE_LAYERS}
     folder = make_run(tmp_path_factory.mktemp("reported") / "run", networks)
     write_report(folder)
@@ -40,3 +42,15 @@ def rows() -> Callable[..., list[dict[str, str]]]:
             return list(csv.DictReader(file))
 
     return read
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window, started once; the tests that need it are skipped where there is none."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no chromium or google-chrome on this machine's PATH")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()

@@ -13,6 +13,9 @@ from PIL import Image
 from dissect.run_store import (
     CONCEPT_COLUMNS,
     FORMAT_VERSION,
+    LABEL_COLUMNS,
+    REPLICATE_COLUMNS,
+    TRUST_COLUMNS,
     UNIT_CATEGORY_COLUMNS,
     UNIT_COLUMNS,
     read_info,
@@ -44,10 +47,13 @@ def make_run(
     image_root: Path | None = None,
     image_names: Sequence[str] | None = None,
     seed: int = 0,
+    n_folds: int = 10,
+    null: int = 20,
     **info: object,
 ) -> Path:
     """Write a run folder and its images. networks: name to its (layer, operator, n_units); detectors come by chance.
 
+    n_folds: 1 for a run without folds, so without replicates, trust and labels. null: 0 for one without p-values.
     image_root, image_names: take these images instead of drawing some. info: replaces top-level fields of run.json.
     """
     rng = np.random.default_rng(seed)
@@ -60,7 +66,11 @@ def make_run(
     units = pd.concat(tables, ignore_index=True)
     write_table(folder / "units.csv", units[list(UNIT_COLUMNS)])
     write_table(folder / "unit_category.csv", _unit_category(units)[list(UNIT_CATEGORY_COLUMNS)])
-    rows = [(k, k + 1, category, label, 5, 1000) for k, (category, label) in enumerate(concepts)]
+    if n_folds > 1:
+        write_table(folder / "replicates.csv", _replicates(rng, units, n_folds, concepts))
+        write_table(folder / "trust.csv", _trust(rng, units, n_folds, null))
+        write_table(folder / "labels.csv", _labels(rng, units, concepts))
+    rows = [(k, k + 1, category, label, 15, 1000, True) for k, (category, label) in enumerate(concepts)]
     write_table(folder / "concepts.csv", pd.DataFrame(rows, columns=list(CONCEPT_COLUMNS)))
     write_table(
         folder / "images.csv", pd.DataFrame({"image": range(len(image_names)), "name": image_names, "split": "train"})
@@ -70,7 +80,10 @@ def make_run(
         write_arrays(
             folder / "strongest" / f"{name}.npz", _strongest(rng, dead, len(image_names), n_strongest, label_shape)
         )
-    return reseal(folder, _info(networks, image_root, len(image_names)) | info)
+        write_arrays(folder / "responses" / f"{name}.npz", _responses(rng, dead, len(image_names)))
+    start, image, area = _lists(rng, np.ones(len(concepts), np.bool_), len(image_names))
+    write_arrays(folder / "concept_images.npz", {"start": start, "image": image, "area": area})
+    return reseal(folder, _info(networks, image_root, len(image_names), n_folds, null) | info)
 
 
 def reseal(folder: Path, info: Mapping[str, Any] | None = None) -> Path:
@@ -114,6 +127,8 @@ def _units(
             "category": ["" if d else concepts[k][0] for k, d in zip(index, dead, strict=True)],
             "label": ["" if d else concepts[k][1] for k, d in zip(index, dead, strict=True)],
             "iou": iou,
+            "score": iou,
+            "n_images": np.where(dead, 0, 15),
             "detector": iou > 0.04,
             "dead": dead,
             "intersection_area": (iou * 1000).astype(int),
@@ -124,6 +139,54 @@ def _units(
     table["network"], table["domain"] = network, "untrained"
     table["module"] = "stage." + table["layer"] + "." + table["operator"]
     return table
+
+
+def _replicates(
+    rng: np.random.Generator, units: pd.DataFrame, n_folds: int, concepts: Sequence[tuple[str, str]]
+) -> pd.DataFrame:
+    """Without each fold a unit has about the same IoU, and one label in ten is another."""
+    tables = []
+    for _, mine in units.groupby("network", sort=False):
+        for fold in range(n_folds):
+            table = mine.assign(left_out=fold, iou=mine["iou"] * rng.uniform(0.9, 1.1, len(mine)))
+            other = (rng.random(len(mine)) < 0.1) & ~mine["dead"].to_numpy()
+            names = [concepts[k] for k in rng.integers(0, len(concepts), len(mine))]
+            for n, column in enumerate(("category", "label")):
+                table[column] = np.where(other, [name[n] for name in names], mine[column])
+            tables.append(table.assign(detector=table["iou"] > 0.04)[list(REPLICATE_COLUMNS)])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _trust(rng: np.random.Generator, units: pd.DataFrame, n_folds: int, null: int) -> pd.DataFrame:
+    iou, alive, n = units["iou"], ~units["dead"], len(units)
+    held_out = iou * rng.uniform(0.5, 1, n)
+    q = np.where(alive, np.clip(0.12 - iou, 0.001, 1), 1)
+    return units.assign(
+        held_out_iou=held_out,
+        iou_low=iou * 0.7,
+        iou_high=iou * 1.4,
+        kept_folds=np.where(alive, rng.integers(n_folds // 2, n_folds + 1, n), 0),
+        kept_share=np.where(alive, rng.integers(300, 1001, n) / 1000, 0),
+        n_set=np.where(alive, 1 + (np.arange(n) % 3), 0),
+        p=q / 2 if null else np.nan,
+        q=q if null else np.nan,
+        sure=(held_out > 0.04) & (q < 0.05) if null else pd.NA,
+    )[list(TRUST_COLUMNS)]
+
+
+def _labels(rng: np.random.Generator, units: pd.DataFrame, concepts: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Five for each unit, or as many as there are concepts; the first one to three are its label set."""
+    rows = []
+    for n, unit in enumerate(units.to_dict("records")):
+        if not unit["dead"]:
+            others = [pair for pair in concepts if pair != (unit["category"], unit["label"])]
+            pairs = [(unit["category"], unit["label"]), *(others[k] for k in rng.permutation(len(others))[:4])]
+            for rank, (category, label) in enumerate(pairs):
+                iou = unit["iou"] * 0.8**rank
+                more = {"rank": rank, "category": category, "label": label, "iou": iou, "score": iou}
+                more |= {"iou_low": iou * 0.7, "iou_high": iou * 1.4, "chosen_share": 0.5**rank * 0.6}
+                rows.append({**unit, **more, "in_set": rank <= n % 3})
+    return pd.DataFrame(rows, columns=[*LABEL_COLUMNS])
 
 
 def _strongest(
@@ -151,7 +214,25 @@ def _strongest(
     }
 
 
-def _info(networks: dict[str, Layers], image_root: Path | None, n_images: int) -> dict[str, object]:
+def _responses(rng: np.random.Generator, dead: np.ndarray, n_images: int) -> dict[str, np.ndarray]:
+    """Normal activations in bins of a quarter; a dead unit is 0 everywhere."""
+    start, image, area = _lists(rng, ~dead, n_images)
+    edges = np.arange(-20, 21, dtype=np.float32) / 4
+    histogram = np.stack([np.histogram(rng.normal(size=500) * (not each), edges)[0] for each in dead]).astype(np.int64)
+    return {"start": start, "image": image, "mask_area": area, "histogram": histogram, "edges": edges}
+
+
+def _lists(rng: np.random.Generator, alive: np.ndarray, n_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """start, image and area of what is in about a third of the images, or, where it is not alive, in none."""
+    where = (rng.random((len(alive), n_images)) < 0.3) & alive[:, None]
+    start = np.append(0, where.sum(1).cumsum()).astype(np.int64)
+    image = np.nonzero(where)[1].astype(np.int32)
+    return start, image, rng.integers(1, 4000, len(image))
+
+
+def _info(
+    networks: dict[str, Layers], image_root: Path | None, n_images: int, n_folds: int, null: int
+) -> dict[str, object]:
     return {
         "format": FORMAT_VERSION,
         "name": "synthetic",
@@ -166,6 +247,10 @@ def _info(networks: dict[str, Layers], image_root: Path | None, n_images: int) -
             "split": None,
             "categories": None,
             "strongest": 4,
+            "folds": n_folds,
+            "min_images": 10,
+            "score": "iou",
+            "null": null,
         },
         "data": {
             "name": "mini-broden",

@@ -97,7 +97,7 @@ def test_what_images_decide_is_not_settled(tmp_path: Path) -> None:
 
 
 def test_a_run_without_folds_is_refused(tmp_path: Path) -> None:
-    run = open_run(make_run(tmp_path / "run"))
+    run = open_run(make_run(tmp_path / "run", n_folds=1))
     with pytest.raises(UserError, match=r"has no folds, so no intervals: dissect again with `folds` 10"):
         verdicts(run)
     assert "unique_low" not in count_table(run).columns
@@ -115,5 +115,5 @@ def test_the_report_shows_intervals(tmp_path: Path) -> None:
     # Four values 4, 4, 2, 4: standard error sqrt(3/4 x 3) = 1.5, Student's t with 3 degrees of freedom 3.18.
     assert page.count('<b>4</b><br><span class="muted">0–9</span>') == 4
     assert "A jackknife over 4 groups" in page
-    without = write_report(make_run(tmp_path / "plain")).read_text(encoding="utf-8")
+    without = write_report(make_run(tmp_path / "plain", n_folds=1)).read_text(encoding="utf-8")
     assert "jackknife" not in without
