@@ -121,7 +121,8 @@ def _offered(point: EntryPoint) -> Family:
     def build(name: str, /, **arguments: Any) -> Built:
         spec = f"{point.name}:{name}"
         model = call(spec, call(spec, point.load), name, **arguments)
-        return Built(name, _checked(spec, model), carried(spec, model))
+        # Of a folder the last two parts say which network it is: runs/decathlon/mine/dan/dtd is dan_dtd.
+        return Built("_".join(Path(name).parts[-2:]), _checked(spec, model), carried(spec, model))
 
     def names() -> Iterable[str]:
         return getattr(importlib.import_module(point.module), "names", tuple)()

@@ -81,7 +81,8 @@ def official_domain(name: str) -> OfficialDomain:
     domain = _BY_NAME.get(name.removeprefix(MINI_PREFIX))
     if domain is None:
         raise UserError(
-            f"{name!r} is no domain of the decathlon: give one of {', '.join(DOMAINS)}, or one of them behind `{MINI_PREFIX}`."
+            f"{name!r} is none of the ten domains of the decathlon: give one of {', '.join(DOMAINS)}, or one of them behind "
+            f"`{MINI_PREFIX}`."
         )
     return domain
 

@@ -1,4 +1,4 @@
-"""The commands `data-prep decathlon check|stats|download|embedded`."""
+"""The commands `data-prep decathlon add|check|stats|download|embedded`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,55 @@ import tyro
 
 from data_prep.cli.results import draw, show_report
 from data_prep.common.command import Tool
-from data_prep.common.terminal import Cell, Style, print_rows, progress_bars
+from data_prep.common.terminal import Cell, Style, print_rows, printable, progress_bars
 from data_prep.findings import LIMIT
 
 if TYPE_CHECKING:
     from data_prep.decathlon_check import DomainRow
+
+
+def add(
+    name: tyro.conf.Positional[str],
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR|CSV")],
+    /,
+    *,
+    like: Annotated[Path, tyro.conf.arg(metavar="DIR")],
+    val_share: float = 0.15,
+    test_share: float = 0.2,
+    overwrite: bool = False,
+) -> int:
+    """Make a domain of your own from a folder of images for each class, in the layout of a decathlon.
+
+    The split is drawn by a hash of the pixels, so it is the same everywhere and equal images never part.
+
+    Args:
+        name: What to call the domain: letters, digits, - and _.
+        source: A folder that holds a folder for each class; or the folders train, val and test of such folders; or a CSV file
+            with the columns path, class and, if you like, split.
+        like: The decathlon that the domain joins; a new one where the folder is not there.
+        val_share: The share of each class that epochs are chosen on, where the source has no val.
+        test_share: The share of each class that is counted in the end, where the source has no test.
+        overwrite: Replace a domain of this name.
+    """
+    from data_prep.decathlon_add import add_domain
+
+    with progress_bars() as progress:
+        added = add_domain(
+            name, source, like, val_share=val_share, test_share=test_share, overwrite=overwrite, progress=progress
+        )
+    rows: list[list[Cell]] = [
+        [name, *(added.n_images[split][name] for split in added.n_images)] for name in added.n_images["train"]
+    ]
+    rows.append(["all", *(sum(of_class.values()) for of_class in added.n_images.values())])
+    print_rows(["class", *added.n_images], rows, style="table", numbers=(1, 2, 3))
+    mean, std = (" ".join(f"{value:.3f}" for value in values) for values in (added.mean, added.std))
+    print(f"mean {mean}, std {std} of red, green and blue in 0..1")
+    for told in (added.left_out, added.duplicates):
+        print(*(f"note: {printable(sentence)}" for sentence in told[:LIMIT]), sep="\n", end="\n" * bool(told))
+        if len(told) > LIMIT:
+            print(f"note: {len(told) - LIMIT:,} more like the last")
+    print(f"domain {added.name} of {printable(added.root)}")
+    return 0
 
 
 def check(
@@ -95,9 +139,10 @@ def embedded(out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None) -
 
 TOOL = Tool(
     "data-prep decathlon",
-    "Check, measure, download or draw a visual decathlon.",
-    {"check": check, "stats": stats, "download": download, "embedded": embedded},
+    "Check, measure, download or draw a visual decathlon, or add a domain of your own.",
+    {"add": add, "check": check, "stats": stats, "download": download, "embedded": embedded},
     {
+        "add": "data-prep decathlon add my-flowers photos --like data/mine",
         "check": "data-prep decathlon check data/decathlon --domains dtd svhn",
         "stats": "data-prep decathlon stats data/decathlon --style csv",
         "download": "data-prep decathlon download data/decathlon --domains dtd svhn vgg-flowers",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from data_prep.common.errors import UserError
+from data_prep.common.files import at_home
 from mdl.training.threads import THREADS
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ Overrides = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VA
 MethodOptions = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")]
 Backbone = Literal["separable", "plain"]
 
+SHIPPED = "mdl:"
+"""Before the name of a network that comes along."""
+
 EMBEDDED = "mini"
 """What the embedded miniature decathlon is called in results and folders."""
 
@@ -34,7 +38,8 @@ class TrainingOptions:
 
     Args:
         data: A decathlon in the official layout; the embedded miniature if not given.
-        recipe: paper, released, study, mini, mini-fast, or a TOML file.
+        recipe: paper, released, study, mini, mini-fast, own, or a TOML file; mini if not given, and own on a base network
+            that comes along.
         overrides: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
@@ -45,7 +50,7 @@ class TrainingOptions:
     """
 
     data: Folder = None
-    recipe: str = "mini"
+    recipe: str | None = None
     overrides: Overrides = ()
     cache: Folder = None
     device: str = "auto"
@@ -59,12 +64,13 @@ DEFAULTS = TrainingOptions()
 
 
 @contextmanager
-def training_setting(how: TrainingOptions) -> Iterator[tuple[Setting, Path, Display]]:
-    """(setting, the folder of all systems on this data, the display) for a training command."""
+def training_setting(how: TrainingOptions, base: str | None = None) -> Iterator[tuple[Setting, Path, Display]]:
+    """(setting, the folder of all systems on this data, the display) for a training command; base: as `--base` gives it."""
     from mdl.training.one_domain import Setting
     from mdl.training.recipe import load_recipe
 
-    recipe = load_recipe(how.recipe, how.overrides)
+    comes_along = base is not None and base.startswith(SHIPPED)
+    recipe = load_recipe(how.recipe or ("own" if comes_along else "mini"), how.overrides)
     # Drawing the embedded set forks processes, so it comes before anything that starts threads.
     sets, name = open_data(how.data)
     from mdl.training.display import Display
@@ -100,6 +106,17 @@ def open_data(data: Path | None) -> tuple[DomainSets, str]:
     if data is None:
         return open_embedded_decathlon(), EMBEDDED
     return open_decathlon(data), data.resolve().name
+
+
+def base_network(base: str) -> Path:
+    """The file that `--base` means: mdl:NAME of a network that comes along, a folder of `mdl pretrain`, or a file."""
+    from mdl.shipped.reader import base_file
+    from mdl.training.one_domain import BODY_FILE
+
+    if base.startswith(SHIPPED):
+        return base_file(base.removeprefix(SHIPPED))
+    path = at_home(base)
+    return path / BODY_FILE if path.is_dir() else path
 
 
 def decoded(cache: Path | None) -> Path:

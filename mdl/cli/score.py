@@ -144,10 +144,23 @@ def _print_scores(scores: Mapping[str, Score], style: Style) -> None:
         if style == "table":
             _print_score(title, score)
             continue
-        for term in score.terms:
+        for term in (*score.terms, *score.own):
             accuracies = [term.accuracy, term.accuracy_low, term.accuracy_high]
-            rows.append([title, term.domain, term.n_correct, term.n_test, *accuracies, term.points, None, None])
-        rows.append([title, "all", None, None, score.mean_accuracy, None, None, score.total, score.low, score.high])
+            earned = term.points if term in score.terms else None
+            rows.append(
+                [
+                    title,
+                    term.domain,
+                    term.n_correct,
+                    term.n_test,
+                    *accuracies,
+                    earned,
+                    None,
+                    None,
+                ]
+            )
+        if score.terms:
+            rows.append([title, "all", None, None, score.mean_accuracy, None, None, score.total, score.low, score.high])
         if score.caveat:
             print(f"note: {score.caveat}", file=sys.stderr)
     if style != "table":
@@ -159,13 +172,16 @@ def _print_score(title: str, score: Score) -> None:
     rows = [
         [
             term.domain, f"{term.n_correct:,}", f"{term.n_test:,}", f"{term.accuracy:.2%}",
-            f"{term.accuracy_low:.2%} .. {term.accuracy_high:.2%}", f"{term.points:.1f}",
+            f"{term.accuracy_low:.2%} .. {term.accuracy_high:.2%}", f"{term.points:.1f}" if term in score.terms else "-",
         ]
-        for term in score.terms
+        for term in (*score.terms, *score.own)
     ]  # fmt: skip
     print(title)
     print_table(["domain", "correct", "of", "accuracy", "95 %", "points"], rows, numbers=(1, 2, 3, 4, 5))
-    print(f"mean accuracy {score.mean_accuracy:.2%}; S = {score.total:.0f}, 95 % {score.low:.0f} .. {score.high:.0f}")
+    if score.terms:
+        print(
+            f"mean accuracy {score.mean_accuracy:.2%}; S = {score.total:.0f}, 95 % {score.low:.0f} .. {score.high:.0f}"
+        )
     if score.caveat:
         print(f"note: {score.caveat}")
 

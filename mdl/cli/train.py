@@ -10,16 +10,28 @@ import tyro
 from data_prep.common.command import given
 from data_prep.common.errors import UserError
 from data_prep.common.launcher import start_processes
-from mdl.cli.options import DEFAULTS, Backbone, Folder, How, MethodOptions, method_options, training_setting
+from mdl.cli.options import (
+    DEFAULTS,
+    Backbone,
+    Folder,
+    How,
+    MethodOptions,
+    base_network,
+    method_options,
+    training_setting,
+)
+from mdl.published import PROPOSED
 
 if TYPE_CHECKING:
     from mdl.results import Result
     from mdl.training.one_domain import Setting
 
+Base = Annotated[str | None, tyro.conf.arg(metavar="mdl:NAME|DIR|FILE")]
+
 EXAMPLES = {
     "pretrain": "mdl pretrain --recipe mini-fast --set epochs=2",
     "train": "mdl train --domain mini-dtd --method pointwise-sharing --recipe mini-fast",
-    "decathlon": "mdl decathlon --method pointwise-sharing --recipe mini-fast",
+    "decathlon": "mdl decathlon --data data/mine --base mdl:imagenet12",
 }
 
 
@@ -57,7 +69,7 @@ def train(
     *,
     domain: str,
     method: str,
-    base: Annotated[Path | None, tyro.conf.arg(metavar="DIR|FILE")] = None,
+    base: Base = None,
     options: MethodOptions = (),
     sources: tuple[Path, ...] = (),
     backbone: Backbone | None = None,
@@ -69,7 +81,8 @@ def train(
     Args:
         domain: The domain, such as dtd; `mdl domains` lists them.
         method: The sharing method, such as pointwise-sharing, or one of your own as path/to/file.py:Class.
-        base: The base network: the folder of `mdl pretrain` or a file; the one in runs/decathlon/DATA if not given.
+        base: The base network: mdl:imagenet12, which comes along, the folder of `mdl pretrain`, or a file; the one in
+            runs/decathlon/DATA if not given.
         options: The method's options, such as controller=diagonal or region=late.
         sources: For soft-sharing, the domains that it mixes: folders of `mdl train`; all that stand beside if not given.
         backbone: The ResNet-26 whose base network is taken, where --base is not given; that of the method's paper.
@@ -86,16 +99,17 @@ def train(
 
     kind = backbone or method_class(method).published_on
     chosen = method_options(options)
-    with training_setting(how) as (setting, root, display):
+    with training_setting(how, base) as (setting, root, display):
         choose("domain", domain, setting.data.domains)
         if base is None:
             check_choice(method, chosen, kind)
-            base = base_folder(root, kind, method, base_domain(setting.data))
-            if not (base / run.BODY_FILE).exists():
+            folder = base_folder(root, kind, method, base_domain(setting.data))
+            if not (folder / run.BODY_FILE).exists():
                 raise UserError(
-                    f"There is no base network in {base}: make one with `mdl pretrain`, or give it with --base."
+                    f"There is no base network in {folder}: make one with `mdl pretrain`, or give it with --base, such as "
+                    f"--base mdl:imagenet12, which comes along."
                 )
-        body = base / run.BODY_FILE if base.is_dir() else base
+        body = base_network(base or str(folder))
         files = [path / run.DOMAIN_FILE if path.is_dir() else path for path in sources]
         if not files and (beside := source_system(method, kind)):
             files = domain_files(root, beside)
@@ -110,7 +124,8 @@ def train(
 
 def decathlon(
     *,
-    method: str,
+    method: str = PROPOSED,
+    base: Base = None,
     options: MethodOptions = (),
     backbone: Backbone | None = None,
     domains: tuple[str, ...] = (),
@@ -123,8 +138,10 @@ def decathlon(
 
     Args:
         method: The sharing method, such as pointwise-sharing, or one of your own as path/to/file.py:Class.
+        base: A base network that is there already, instead of one that is trained on imagenet12 of the data: mdl:imagenet12,
+            which comes along, the folder of `mdl pretrain`, or a file.
         options: The method's options, such as controller=diagonal or region=late.
-        backbone: The ResNet-26 to use; that of the method's paper if not given.
+        backbone: The ResNet-26 to use, where --base is not given; that of the method's paper if not given.
         domains: Only these domains besides the base domain.
         out: The folder of all systems; runs/decathlon/DATA if not given.
     """
@@ -132,13 +149,14 @@ def decathlon(
         return status
     from mdl.training.decathlon import train_decathlon
 
-    with training_setting(how) as (setting, root, display):
+    with training_setting(how, base) as (setting, root, display):
         results = train_decathlon(
             setting,
             out or root,
             method,
             options=method_options(options),
             backbone=backbone,
+            base=None if base is None else base_network(base),
             domains=domains,
             say=display.begin,
         )

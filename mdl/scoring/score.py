@@ -32,12 +32,12 @@ from statistics import NormalDist
 import numpy as np
 
 from data_prep.common.errors import UserError
-from mdl.published import DOMAINS, MINI_PREFIX, PaperRow, official_domain
+from mdl.published import DOMAINS, MINI_PREFIX, PaperRow, is_official, official_domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """What one domain adds. Accuracy and its 95 % interval lie in [0, 1], points in [0, 1000]."""
+    """What one domain adds. Accuracy and its 95 % interval lie in [0, 1], points in [0, 1000]; 0 for a domain of your own."""
 
     domain: str
     n_correct: int
@@ -53,18 +53,23 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """The sum over `terms`, in the order of the paper's tables. `std` is the bootstrap's standard deviation of S."""
+    """The sum over `terms`, in the order of the paper's tables. `std` is the bootstrap's standard deviation of S.
+
+    own: the terms of domains of your own, which have no E_max and are in no sum.
+    """
 
     terms: tuple[Term, ...]
     total: float
     low: float
     high: float
     std: float
+    own: tuple[Term, ...] = ()
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean of the domains' accuracies, each with the same weight, in [0, 1]."""
-        return sum(term.accuracy for term in self.terms) / len(self.terms)
+        """Mean of the accuracies over `terms`, each with the same weight, in [0, 1]; over `own` where there are no others."""
+        terms = self.terms or self.own
+        return sum(term.accuracy for term in terms) / len(terms)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -93,10 +98,13 @@ class Score:
     @property
     def caveat(self) -> str:
         """`e_max_caveat`, and the domains that are missing from the sum; "" where there is nothing to say."""
-        missing = ""
-        if self.missing:
+        missing = own = ""
+        if self.missing and self.terms:
             missing = f"S is summed over {len(self.terms)} of 10 domains; missing: {', '.join(self.missing)}."
-        return " ".join(filter(None, (self.e_max_caveat, missing)))
+        if self.own:
+            names = ", ".join(term.domain for term in self.own)
+            own = f"S holds for the ten domains of the decathlon alone: {names} {'are' if self.own[1:] else 'is'} not in it."
+        return " ".join(filter(None, (self.e_max_caveat, missing, own)))
 
 
 def points(domain: str, error: float | np.ndarray) -> float | np.ndarray:
@@ -111,9 +119,10 @@ def points(domain: str, error: float | np.ndarray) -> float | np.ndarray:
 def decathlon_score(
     counts: Mapping[str, tuple[int, int]], level: float = 0.95, n_draws: int = 10_000, seed: int = 0
 ) -> Score:
-    """`decathlon_score({domain: (n_correct, n_test)})` for one to ten domains; equal seeds give equal bounds.
+    """`decathlon_score({domain: (n_correct, n_test)})`; equal seeds give equal bounds.
 
-    Raises `UserError` for an unknown domain, one given twice (plain and with `mini-`), none at all, or counts that
+    Domains of other names than the ten are your own: they have accuracies and intervals and are in no sum.
+    Raises `UserError` for one of the ten given twice (plain and with `mini-`), none at all, or counts that
     cannot be.
     """
     if not counts:
@@ -124,7 +133,10 @@ def decathlon_score(
         raise UserError(
             f"No interval at level {level} from {n_draws} draws: give a level between 0 and 1 and 100 draws or more."
         )
-    ordered = sorted(counts.items(), key=lambda item: DOMAINS.index(official_domain(item[0]).name))
+    ordered = sorted(
+        (item for item in counts.items() if is_official(item[0])),
+        key=lambda item: DOMAINS.index(official_domain(item[0]).name),
+    )
     names = [official_domain(name).name for name, _ in ordered]
     if len(set(names)) < len(names):
         raise UserError(
@@ -134,22 +146,11 @@ def decathlon_score(
     draws = np.zeros(n_draws)
     terms = []
     for name, (n_correct, n_test) in ordered:
-        _check_counts(name, n_correct, n_test)
-        earned = float(points(name, 1 - n_correct / n_test))
-        least, most = wilson(n_correct, n_test, level)
-        terms.append(
-            Term(
-                domain=name,
-                n_correct=n_correct,
-                n_test=n_test,
-                accuracy_low=least,
-                accuracy_high=most,
-                points=earned,
-            )
-        )
+        terms.append(_term(name, n_correct, n_test, level))
         # Half a success and half a failure are added, else a domain without an error would claim no uncertainty.
         drawn = generator.binomial(n_test, (n_correct + 0.5) / (n_test + 1), n_draws)
         draws += points(name, 1 - drawn / n_test)
+    own = [_term(name, *of_own, level) for name, of_own in sorted(counts.items()) if not is_official(name)]
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     total = sum(term.points for term in terms)
     return Score(
@@ -158,7 +159,19 @@ def decathlon_score(
         low=min(float(low), total),
         high=max(float(high), total),
         std=float(draws.std(ddof=1)),
+        own=tuple(own),
     )
+
+
+def _term(name: str, n_correct: int, n_test: int, level: float) -> Term:
+    """Counts of one domain, with its interval and what it earns."""
+    if n_test < 1 or not 0 <= n_correct <= n_test or int(n_correct) != n_correct or int(n_test) != n_test:
+        raise UserError(
+            f"Domain {name} has {n_correct} correct of {n_test} test images; give whole numbers with 0 <= correct <= images."
+        )
+    low, high = wilson(n_correct, n_test, level)
+    earned = float(points(name, 1 - n_correct / n_test)) if is_official(name) else 0.0
+    return Term(domain=name, n_correct=n_correct, n_test=n_test, accuracy_low=low, accuracy_high=high, points=earned)
 
 
 def score_of_accuracies(accuracy: Mapping[str, float]) -> float:
@@ -195,10 +208,3 @@ def wilson(n_correct: int, n_test: int, level: float = 0.95) -> tuple[float, flo
     scale = 1 + z * z / n_test
     # Rounding must not put the share itself outside, as it would at 0 and 1.
     return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
-
-
-def _check_counts(name: str, n_correct: int, n_test: int) -> None:
-    if n_test < 1 or not 0 <= n_correct <= n_test or int(n_correct) != n_correct or int(n_test) != n_test:
-        raise UserError(
-            f"Domain {name} has {n_correct} correct of {n_test} test images; give whole numbers with 0 <= correct <= images."
-        )

@@ -22,7 +22,7 @@ from typing import Any
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_json
-from mdl.published import DOMAINS, official_domain
+from mdl.published import DOMAINS, is_official, official_domain
 from mdl.scoring.score import Score, decathlon_score
 
 CATEGORY_STEP = 10_000_000
@@ -50,6 +50,11 @@ def category_id(domain: str, label: int) -> int:
     >>> category_id("cifar100", 0)
     20000001
     """
+    if not is_official(domain):
+        raise SubmissionError(
+            f"{domain!r} is a domain of your own, and a submission holds test images of the official decathlon alone: leave it "
+            f"out."
+        )
     official = official_domain(domain)
     if not 0 <= label < official.n_classes:
         raise SubmissionError(f"Class {label} is none of {domain}: its classes run from 0 to {official.n_classes - 1}.")
@@ -63,6 +68,8 @@ def write_submission(path: str | Path, predictions: Mapping[str, Mapping[int, in
     """
     entries: list[dict[str, int]] = []
     owner: dict[int, str] = {}
+    for domain in predictions:
+        category_id(domain, 0)  # refuses a domain of one's own before anything is written
     for domain in sorted(predictions, key=lambda name: DOMAINS.index(official_domain(name).name)):
         for image, label in sorted(predictions[domain].items()):
             if image in owner:

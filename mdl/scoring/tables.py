@@ -7,7 +7,8 @@
 Table 1 counts parameters, Table 2 compares the methods on the ten domains, Table 3 the systems that are made from the
 trained domains of another one: the placements of soft sharing. A domain without a result is shown as missing. Mean and
 S stand only where all ten domains are there; where a row lacks some, further columns give mean and S over the domains
-that all measured rows have, for the published rows too. `#par` of measured rows is counted from the parameters that the
+that all measured rows have, for the published rows too. Domains of your own have a column each, after the ten, and are in no
+mean and no S. `#par` of measured rows is counted from the parameters that the
 results recorded, under the convention that the note names.
 
 Results of a system that begins with `base` (a network that methods start from) complete the rows of their backbone and
@@ -29,7 +30,17 @@ from mdl.closed_form import (
     body_counts,
     head_parameters,
 )
-from mdl.published import BASE, DOMAINS, MINI_PREFIX, OFFICIAL, PAPER_ROWS, PROPOSED, PaperRow, official_domain
+from mdl.published import (
+    BASE,
+    DOMAINS,
+    MINI_PREFIX,
+    OFFICIAL,
+    PAPER_ROWS,
+    PROPOSED,
+    PaperRow,
+    is_official,
+    official_domain,
+)
 from mdl.results import ParameterRow, Result
 from mdl.scoring.ledger import BARE, by_kind, ledger_ratio, own_parameters, paper_claims
 from mdl.scoring.rendering import Cell, Column, Table, in_order, to_csv, to_html, to_markdown, to_terminal
@@ -121,7 +132,7 @@ def by_system(results: Iterable[Result]) -> Groups:
                 f"give the folder of one."
             )
     groups: Groups = {}
-    for result in sorted(results, key=lambda r: DOMAINS.index(official_domain(r.domain).name)):
+    for result in sorted(results, key=lambda r: _place(r.domain)):
         groups.setdefault(result.system, []).append(result)
     for system, group in groups.items():
         networks = {f"{r.backbone} of width {r.width}" for r in group}
@@ -132,6 +143,13 @@ def by_system(results: Iterable[Result]) -> Groups:
     _complete(groups)
     order = {name: place for place, name in enumerate(PAPER_ROWS)}
     return {name: groups[name] for name in sorted(groups, key=lambda name: (order.get(name, len(order)), name))}
+
+
+def _place(domain: str) -> tuple[int, str]:
+    """The ten as in the paper's tables, then domains of your own by name."""
+    if is_official(domain):
+        return DOMAINS.index(official_domain(domain).name), ""
+    return len(DOMAINS), domain
 
 
 def joint_rows(group: Sequence[Result]) -> list[ParameterRow]:
@@ -177,6 +195,8 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
     common = _common(scores.values())
     columns = [Column("system", None), Column("from", None), Column("#par", 2)]
     columns += [Column(domain.abbreviation, 2) for domain in OFFICIAL]
+    own = sorted({term.domain for score in scores.values() for term in score.own})
+    columns += [Column(_own_title(domain), 2) for domain in own]
     columns += [Column("mean", 2), Column("S", 0), Column("S low", 0), Column("S high", 0), Column("S printed", 0)]
     if common:
         of = f" of {len(common)}"
@@ -206,7 +226,7 @@ def _score(group: Iterable[Result]) -> Score:
 
 def _common(scores: Iterable[Score]) -> tuple[str, ...]:
     """Official names of the domains that all measured rows have; none where no row lacks any."""
-    present = [{official_domain(term.domain).name for term in score.terms} for score in scores]
+    present = [{official_domain(term.domain).name for term in score.terms} for score in scores if score.terms]
     if not present or all(len(names) == len(DOMAINS) for names in present):
         return ()
     return tuple(name for name in DOMAINS if all(name in names for names in present))
@@ -223,7 +243,13 @@ def _measured_row(group: Sequence[Result], score: Score, common: Sequence[str]) 
     cells: Row = {"system": group[0].system, "from": group[0].data, "#par": _size(group)}
     accuracy = {official_domain(term.domain).name: 100 * term.accuracy for term in score.terms}
     counts = {t.domain: (t.n_correct, t.n_test) for t in score.terms if official_domain(t.domain).name in common}
-    return cells | _scored(accuracy, score, decathlon_score(counts) if common else None)
+    cells |= {_own_title(term.domain): 100 * term.accuracy for term in score.own}
+    return cells | _scored(accuracy, score, decathlon_score(counts) if counts else None)
+
+
+def _own_title(domain: str) -> str:
+    """The title of a column of one's own, which is no other column's."""
+    return f"{domain} (own)"
 
 
 def _scored(accuracy: Mapping[str, float], score: Score, of_common: Score | None) -> Row:
@@ -262,9 +288,17 @@ def _result_notes(results: Sequence[Result], scores: Mapping[str, Score], common
         + ".",
         f"#par of measured rows, over the domains that are there: {BARE}.",
     ]
-    caveat = decathlon_score({t.domain: (t.n_correct, t.n_test) for s in scores.values() for t in s.terms}).e_max_caveat
-    notes += [caveat] if caveat else []
-    notes += [f"{system} lacks {', '.join(score.missing)}." for system, score in scores.items() if score.missing]
+    of_all = {t.domain: (t.n_correct, t.n_test) for s in scores.values() for t in s.terms}
+    if of_all and (caveat := decathlon_score(of_all).e_max_caveat):
+        notes.append(caveat)
+    notes += [
+        f"{system} lacks {', '.join(score.missing)}."
+        for system, score in scores.items()
+        if score.missing and score.terms
+    ]
+    if own := [f"{t.domain} of {s}: {100 * t.accuracy_low:.2f} .. {100 * t.accuracy_high:.2f} % (95 %, {t.n_test} images)"
+               for s, score in scores.items() for t in score.own]:  # fmt: skip
+        notes.append(f"Domains of your own are in no mean and no S. {'; '.join(own)}.")
     if common:
         notes.append(f"The last columns are over what all measured rows have: {', '.join(common)}.")
     return notes

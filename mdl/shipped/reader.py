@@ -122,6 +122,19 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> tuple[ResNet26, Shipped]:
     return body if name == BASE_NAME else domain_network(body, facts.method, folder / facts.file), facts
 
 
+def base_file(name: str, folder: Path = WEIGHTS) -> Path:
+    """`base_file("imagenet12")`: the file of the base network that comes along, checked, for `mdl.train_domain`."""
+    known = shipped_networks(folder)
+    choose("shipped network", name, known)
+    if name != BASE_NAME:
+        raise UserError(
+            f"mdl:{name} is a network over mdl:{BASE_NAME}, not a base network: give mdl:{BASE_NAME} as `base`."
+        )
+    path = folder / known[name].file
+    check_file(path, known[name].sha256)
+    return path
+
+
 def check_file(path: Path, sha256: str) -> None:
     """Raises `ShippedError` unless the file is there and has this hash."""
     try:

@@ -23,6 +23,7 @@ from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.sharing import method_class, sharing_method
 from mdl.networks.sharing.systems import system_name
+from mdl.networks.weight_files import read_meta
 from mdl.published import BASE, MINI_PREFIX
 from mdl.results import Result, is_done, read_predictions, read_result, write_predictions, write_result
 from mdl.training.one_domain import (
@@ -101,33 +102,46 @@ def train_decathlon(
     *,
     options: Mapping[str, object] | None = None,
     backbone: str | None = None,
+    base: str | Path | None = None,
     domains: Sequence[str] = (),
     say: Say = lambda line: None,
 ) -> list[Result]:
     """Train whatever of the row is missing; the results of its domains, the base domain first.
 
     out: the folder of all systems. method: a name, or path/to/file.py:Class. options: of the method. backbone: "separable" or
-    "plain"; the one that the method was published on if not given. domains: only these. say: is told what comes next.
+    "plain"; the one that the method was published on if not given. base: the file of a base network that is there already,
+    whose domain then has no cell in the row; it says the backbone. domains: only these. say: is told what comes next.
     """
     root, options = Path(out), dict(options or {})
     chosen = method_class(method)
-    backbone = backbone or chosen.published_on
-    base = base_domain(setting.data)
     for domain in domains:
         choose("domain", domain, setting.data.domains)
-    wanted = [domain for domain in setting.data.domains if domain != base and (not domains or domain in domains)]
+    if base is None:
+        backbone, base_name = backbone or chosen.published_on, base_domain(setting.data)
+    else:
+        header = read_meta(base, "body")
+        backbone, base_name = header["backbone"], header["meta"].get("domain", "")
+    wanted = [domain for domain in setting.data.domains if domain != base_name and (not domains or domain in domains)]
+    if not wanted:
+        raise UserError(
+            f"No domain is left to train: the base network is of {base_name} itself; give further `domains`."
+        )
     check_choice(method, options, backbone)
     sources: list[Path] = []
     if chosen.made_from:
         # Soft sharing's gates mix the filters of every domain, whichever of them are wanted here.
-        train_decathlon(replace(setting, overwrite=False), root, chosen.made_from, backbone=backbone, say=say)
+        again = replace(setting, overwrite=False)
+        train_decathlon(again, root, chosen.made_from, backbone=backbone, base=base, say=say)
         beside = root / source_system(method, backbone)
-        sources = [beside / domain / DOMAIN_FILE for domain in setting.data.domains if domain != base]
-    say(f"{base_system(backbone, method)}, {base}")
-    body = ensure_base(replace(setting, overwrite=False), root, backbone, method)
+        sources = [beside / domain / DOMAIN_FILE for domain in setting.data.domains if domain != base_name]
+    if base is None:
+        say(f"{base_system(backbone, method)}, {base_name}")
+        body = ensure_base(replace(setting, overwrite=False), root, backbone, method)
+    else:
+        body = Path(base)
     net, _ = open_network(body, method, options, sources)
     system = system_name(net.method, backbone)
-    results = [_base_cell(setting, root / system / base, body, net)]
+    results = [_base_cell(setting, root / system / base_name, body, net)] if base is None else []
     for domain in wanted:
         say(f"{system}, {domain}")
         results.append(

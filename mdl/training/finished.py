@@ -128,7 +128,7 @@ def export_finished(finished: Finished, path: str | Path) -> Path:
             f"`mdl.open_finished` from Python, which gives the module itself."
         )
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
-    write_bytes(Path(path), save(tensors, {METADATA_KEY: json.dumps(_facts(finished))}))
+    write_bytes(Path(path), save(tensors, {METADATA_KEY: json.dumps(file_facts(finished))}))
     return Path(path)
 
 
@@ -137,7 +137,8 @@ def network_name(result: Result) -> str:
     return f"mdl:{result.backbone},width={result.width},classes={result.n_classes}"
 
 
-def _facts(finished: Finished) -> dict[str, Any]:
+def file_facts(finished: Finished) -> dict[str, Any]:
+    """What `export_finished` says of the network in a file's metadata."""
     result, rules = finished.result, finished.plan.input_rules
     size = result.input_size or (rules.test_crop and (rules.test_crop, rules.test_crop))
     shape = f"shorter side to {rules.resize}" if isinstance(rules.resize, int) else "{} x {}".format(*rules.resize)

@@ -73,6 +73,9 @@ class Setting:
     overwrite: bool = False
     progress: Progress = silent
 
+    def __post_init__(self) -> None:
+        self.recipe.check_domains(self.data.domains)
+
     def images(self, domain: str, plan: Plan) -> DomainImages:
         """The images of a domain, decoded."""
         return read_domain(self.data, domain, plan, group=self.group, cache=self.cache, progress=self.progress)
@@ -207,13 +210,13 @@ def _run(
     weights: the file that `keep` writes, with these metadata, into the run's folder. identity: what is trained, as plain values.
     """
     out = weights.parent
-    whole = {"plan": asdict(plan), "network": identity, "data": images.identity(), "processes": setting.group.n}
+    whole = {"plan": plan.as_dict(), "network": identity, "data": images.identity(), "processes": setting.group.n}
     state = TrainingState(out, whole)
     if not setting.overwrite:
         state.check()
         if is_done(out) and weights.is_file():
             result = read_result(out)
-            refuse_other(out, {"plan": asdict(plan)}, {"plan": result.recipe})  # the checkpoints may be gone
+            refuse_other(out, {"plan": plan.as_dict()}, {"plan": result.recipe})  # the checkpoints may be gone
             return result
     with on_threads(setting.threads), _alone_in(out, f"the training of {plan.domain}", setting.group):
         if setting.overwrite and setting.group.is_first:
@@ -248,7 +251,7 @@ def _run(
             trained_on=plan.train_on,
             seed=plan.seed,
             options=identity.get("options", {}),
-            recipe=asdict(plan),
+            recipe=plan.as_dict(),
             cost=_cost(history, images, setting.group),
             parameters=parameter_rows(network, plan.domain, prepared_for),
             multiply_adds=multiply_adds(folded, size),
@@ -262,7 +265,7 @@ def _run(
                     {
                         "domain": plan.domain,
                         "data": setting.name,
-                        "recipe": asdict(plan),
+                        "recipe": plan.as_dict(),
                         "normalisation": asdict(images.normalisation),
                     }
                 )

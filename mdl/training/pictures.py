@@ -55,7 +55,9 @@ class InputRules:
     flip: bool
 
 
-def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = False) -> InputRules:
+def input_rules(
+    domain: str, resize: int = 72, crop: int = 64, *, flip: bool = False, whole: bool = False
+) -> InputRules:
     """The rules of a domain, or of its namesake for a `mini-` domain, at any `resize`.
 
     >>> input_rules("dtd")
@@ -63,6 +65,7 @@ def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = Fals
     >>> input_rules("mini-svhn").train_crop, input_rules("daimlerpedcls", resize=36, crop=32).resize
     (72, (72, 36))
 
+    whole: use the images as they are in training too, as the domains of `CENTRE_CROPPED` are.
     Raises `UserError` where `crop` exceeds `resize`.
     """
     if not 0 < crop <= resize:
@@ -70,7 +73,7 @@ def input_rules(domain: str, resize: int = 72, crop: int = 64, flip: bool = Fals
     name = official_name(domain)
     if name in TALL:
         return InputRules(resize=(2 * resize, resize), train_crop=None, test_crop=None, random=False, flip=flip)
-    centred = name in CENTRE_CROPPED
+    centred = whole or name in CENTRE_CROPPED
     train_crop = resize if centred else crop
     return InputRules(resize=resize, train_crop=train_crop, test_crop=resize, random=not centred, flip=flip)
 

@@ -30,7 +30,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-RECIPES = ("paper", "released", "study-full", "study", "mini", "mini-fast")
+RECIPES = ("paper", "released", "study-full", "study", "mini", "mini-fast", "own")
 
 PHASES = ("pretrain", "train", "soft_sharing")
 """The parts of a recipe that are schedules: for a base network, for a domain, and for a domain with soft sharing."""
@@ -57,11 +57,13 @@ class Width:
 
 @dataclass(frozen=True)
 class Input:
-    """resize, crop: pixels, see `pictures.input_rules`. flip: domains whose images are mirrored at random in training."""
+    """resize, crop: pixels, see `pictures.input_rules`. flip: domains whose images are mirrored at random in training. whole:
+    domains whose images are not cropped in training, besides those that the decathlon uses so."""
 
     resize: int
     crop: int
     flip: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +89,18 @@ class Plan:
     choose: str
     precision: str
     seed: int
+    whole: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Plan:
         """The plan that was saved as plain values with a result or a network."""
-        return cls(**{**{f.name: values[f.name] for f in fields(cls)}, "drops": tuple(values["drops"])})
+        kept = {f.name: values[f.name] for f in fields(cls) if f.default is MISSING or f.name in values}
+        return cls(**{**kept, "drops": tuple(values["drops"])})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; `of` reads them back. What no recipe could say at first is left out where it says nothing, so
+        that earlier results compare."""
+        return {key: value for key, value in asdict(self).items() if key != "whole" or value}
 
     def learning_rate(self, epoch: int) -> float:
         """The rate of an epoch, counted from 0.
@@ -104,7 +113,7 @@ class Plan:
 
     @property
     def input_rules(self) -> InputRules:
-        return input_rules(self.domain, self.resize, self.crop, self.flip)
+        return input_rules(self.domain, self.resize, self.crop, flip=self.flip, whole=self.whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +121,8 @@ class Recipe:
     """A recipe as resolved; `load_recipe` makes it.
 
     weight_decay: of a domain's run; a domain without an entry has `train.weight_decay`. dropout: before the last layer,
-    likewise, 0 without an entry. A `mini-` domain has its namesake's values. mask_lr: the rate of Adam, for piggyback's masks.
+    likewise, 0 without an entry. A `mini-` domain has its namesake's values; a domain of your own has its own name.
+    mask_lr: the rate of Adam, for piggyback's masks.
     train_on: the images to train on. choose: which epoch's weights are kept, the best one on val or the last one.
     """
 
@@ -161,11 +171,24 @@ class Recipe:
             resize=self.input.resize,
             crop=self.input.crop,
             flip=official in self.input.flip,
+            whole=official in self.input.whole,
             train_on=self.train_on,
             choose="last" if self.train_on == "train+val" else self.choose,
             precision=self.precision,
             seed=self.seed,
         )
+
+    def check_domains(self, known: Iterable[str]) -> None:
+        """Raises `UserError` for a value that is set for a domain which is none of the ten and not among the `known`."""
+        names = {*DOMAINS, *known}
+        set_for = {
+            "weight_decay": self.weight_decay, "dropout": self.dropout, "input.flip": self.input.flip,
+            "input.whole": self.input.whole,
+        }  # fmt: skip
+        for key, domains in set_for.items():
+            for domain in domains:
+                if domain not in names:
+                    raise _unknown(f"{key}.{domain}", [f"{key}.{name}" for name in sorted(names)])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `recipe_from` reads them back."""
@@ -264,9 +287,6 @@ def _typed(kind: Any, value: Any, key: str) -> Any:
         return value
     if origin is dict:
         _expect(isinstance(value, Mapping), key, value, "a section of domains")
-        for name in value:
-            if name not in DOMAINS:
-                raise _unknown(f"{key}{name}", [f"{key}{domain}" for domain in DOMAINS])
         return {name: _typed(arguments[1], v, f"{key}{name}.") for name, v in value.items()}
     if origin is tuple:
         _expect(isinstance(value, list | tuple), key, value, "a list, such as [60, 80]")
@@ -282,9 +302,6 @@ def _typed(kind: Any, value: Any, key: str) -> Any:
 def _check(recipe: Recipe) -> None:
     """Ranges; `input_rules` has its own."""
     input_rules("cifar100", recipe.input.resize, recipe.input.crop)
-    for domain in recipe.input.flip:
-        if domain not in DOMAINS:
-            raise _unknown(domain, DOMAINS)
     for phase in PHASES:
         schedule: Schedule = getattr(recipe, phase)
         for name in ("epochs", "batch_size"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.common.errors import UserError
-from mdl.training.recipe import RECIPES, load_recipe, recipe_from
+from mdl.training.recipe import RECIPES, Plan, load_recipe, recipe_from
 
 PUBLISHED_DECAY = {
     "dtd": 2e-3, "aircraft": 5e-4, "cifar100": 5e-4, "daimlerpedcls": 5e-4, "omniglot": 5e-4, "ucf101": 5e-4,
@@ -86,8 +86,6 @@ def test_overrides() -> None:
         ("lr.x=3", "There is no setting 'lr' in a recipe"),
         ("train.lr.x=3", "did you mean|There is no setting|no part"),
         ("input.crop=80", "Crop 80 does not fit"),
-        ("dropout.dtx=0.5", "no setting 'dropout.dtx' in a recipe: did you mean dropout.dtd"),
-        ("input.flip=['dtx']", "no setting 'dtx'"),
         ("precision=float16", "precision is 'float16'; it must be 'float32' or 'bfloat16'"),
         ("seed=-1", "seed is -1; it must be from 0"),
         ("epochs", "write KEY=VALUE"),
@@ -97,6 +95,38 @@ def test_overrides() -> None:
 def test_a_wrong_override_is_one_sentence(override: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         load_recipe("mini", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("dropout.dtx=0.5", "no setting 'dropout.dtx' in a recipe: did you mean dropout.dtd"),
+        ("input.flip=['dtx']", "no setting 'input.flip.dtx'"),
+        ("input.whole=['my-sign']", "did you mean input.whole.my-signs"),
+    ],
+)
+def test_a_domain_that_nobody_has_is_told_with_the_data(override: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        load_recipe("mini", [override]).check_domains(["my-signs"])
+
+
+def test_a_domain_of_ones_own() -> None:
+    values = [
+        "weight_decay.my-signs=0.01",
+        "dropout.my-signs=0.25",
+        "input.flip=['my-signs']",
+        "input.whole=['my-signs']",
+    ]
+    recipe = load_recipe("mini", values)
+    recipe.check_domains(["my-signs"])
+    plan, other = recipe.plan("train", "my-signs"), recipe.plan("train", "my-flowers")
+    assert (plan.weight_decay, plan.dropout, plan.flip) == (0.01, 0.25, True)
+    assert (plan.input_rules.train_crop, plan.input_rules.random) == (36, False)
+    assert (other.weight_decay, other.dropout, other.flip) == (recipe.train.weight_decay, 0.0, False)
+    assert (other.input_rules.train_crop, other.input_rules.random) == (32, True)
+    assert Plan.of(plan.as_dict()) == plan
+    assert "whole" not in other.as_dict(), "results of earlier versions would not compare"
+    assert Plan.of(other.as_dict()) == other
 
 
 def test_files(tmp_path: Path) -> None:

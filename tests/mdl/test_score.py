@@ -111,7 +111,7 @@ def test_wilson_agrees_with_scipy():
     ("counts", "words"),
     [
         ({}, "no domain to score"),
-        ({"cars": (1, 2)}, "'cars' is no domain"),
+        ({"cars": (3, 2)}, "cars has 3 correct of 2"),
         ({"dtd": (3, 2)}, "3 correct of 2"),
         ({"dtd": (0, 0)}, "0 correct of 0"),
         ({"dtd": (-1, 5)}, "-1 correct of 5"),
@@ -122,6 +122,19 @@ def test_wilson_agrees_with_scipy():
 def test_wrong_counts(counts, words):
     with pytest.raises(UserError, match=words):
         decathlon_score(counts)
+
+
+def test_own_domains_have_accuracies_and_are_in_no_sum():
+    score = decathlon_score({"zebras": (9, 10), "dtd": (1043, 1880), "cars": (1, 2)})
+    alone = decathlon_score({"dtd": (1043, 1880)})
+    assert (score.total, score.low, score.high, score.mean_accuracy) == (
+        alone.total, alone.low, alone.high, alone.mean_accuracy,
+    )  # fmt: skip
+    assert [(t.domain, t.accuracy, t.points) for t in score.own] == [("cars", 0.5, 0.0), ("zebras", 0.9, 0.0)]
+    assert (score.own[1].accuracy_low, score.own[1].accuracy_high) == wilson(9, 10)
+    assert "cars, zebras are not in it" in score.caveat and "summed over 1 of 10 domains" in score.caveat
+    only_own = decathlon_score({"cars": (1, 2)})
+    assert (only_own.total, only_own.terms, only_own.mean_accuracy) == (0, (), 0.5)
 
 
 def test_unusable_level():

@@ -176,7 +176,7 @@ def test_wrong_zips(tmp_path, label_zip, monkeypatch):
 
 
 def test_wrong_predictions(tmp_path, predictions):
-    with pytest.raises(UserError, match="'cars' is no domain"):
+    with pytest.raises(UserError, match="'cars' is a domain of your own, and a submission"):
         write_submission(tmp_path / "s.json", {"cars": {}})
     with pytest.raises(SubmissionError, match="Class 10 is none of svhn"):
         write_submission(tmp_path / "s.json", {"svhn": {1: 10}})

@@ -168,13 +168,27 @@ def test_table_1():
         ([ALL_TEN[0], replace(ALL_TEN[1], data="other")], "different data"),
         ([ALL_TEN[0], replace(ALL_TEN[1], split="val")], "different split"),
         ([ALL_TEN[0], replace(ALL_TEN[1], width=8)], "mixes networks"),
-        ([ALL_TEN[0], replace(ALL_TEN[1], domain="cars")], "'cars' is no domain"),
         ([ALL_TEN[4], replace(ALL_TEN[4], domain="dtd")], "comes twice"),
     ],
 )
 def test_results_that_do_not_compare(results, words):
     with pytest.raises(UserError, match=words):
         table2(results)
+
+
+def test_own_domains_have_columns_of_their_own():
+    own = replace(ALL_TEN[1], domain="cars", n_correct=3, n_test=4)
+    lone = replace(own, system="my-method", method="my-method")
+    table, without = table2([*ALL_TEN, own, lone]), table2(ALL_TEN)
+    system = ALL_TEN[0].system
+    row = row_of(table, system, "embedded")
+    assert row.pop("cars (own)") == 75.0
+    assert row == row_of(without, system, "embedded"), "an own domain changes mean or S"
+    alone = row_of(table, "my-method", "embedded")
+    assert {title: cell for title, cell in alone.items() if isinstance(cell, float)} == {"cars (own)": 75.0}
+    assert row_of(table, "pointwise-sharing", "paper")["cars (own)"] is None
+    assert any("cars of my-method: 30.06 .. 95.44 % (95 %, 4 images)" in note for note in table.notes)
+    assert row_of(table2([lone]), "my-method", "embedded")["cars (own)"] == 75.0
 
 
 NASTY = '<script>alert("x")</script>|[red]*b*[/red]\n=1+1'
