@@ -87,6 +87,11 @@ class Broden:
             self._refuse(f"{self.root / 'index.csv'}, row {row.row}, image {row.record.name}", category, number)
         return index
 
+    def frequencies(self, category: str) -> dict[str, int]:
+        """The labels of a category and in how many images each is, as the tables state it; 0 where they do not."""
+        members = self._tables.categories[category]
+        return {self._tables.labels[number].name: member.frequency or 0 for number, member in members.items()}
+
     def fingerprint(self) -> str:
         """sha256 of the tables, the split and categories chosen, and each file's name and content (see `contents`)."""
         digest = hashlib.sha256(repr((self._tables.digest, self.split, self.categories)).encode())

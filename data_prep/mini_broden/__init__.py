@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .. import colours
 from ..broden_writer import Plane, hash_share, split_by_hash, write_broden
 from ..common.errors import UserError
 from ..common.terminal import Progress, silent
 from ..drawn_sets import drawing_pool, kept
-from . import colours, scenes, textures
+from . import scenes, textures
 from .shapes import MAP, PLANES, SIZE
 
 VERSION = 2

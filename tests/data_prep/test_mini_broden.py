@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import mini_broden
+from data_prep import colours, mini_broden
 from data_prep.broden_check import check_broden
 from data_prep.common.errors import UserError
 from data_prep.formats import decode_label_map
-from data_prep.mini_broden import colours, scenes, textures
+from data_prep.mini_broden import scenes, textures
 from data_prep.mini_broden.shapes import MAP, PLANES, SIZE, Canvas, Frame, box, ellipse
 
 PIXEL_PLANES = ("color", "object", "part", "material")
