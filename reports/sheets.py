@@ -63,6 +63,8 @@ def draw_sheets(subject: Subject, figures: Sequence[ReportFigure], crew: Crew) -
     with figure_style():
         for figure in figures:
             sheets = figure.draw(subject)
+            if not sheets:
+                continue
             own = any(figure is each for each in FIGURES)
             tasks = [crew.submit(files_of, sheet, figure.photographs, may_travel=own) for sheet in sheets]
             drawn.append(DrawnFigure(figure, list(zip(sheets, tasks, strict=True))))

@@ -89,9 +89,9 @@ def test_a_report_has_the_same_bytes_with_a_helper(
     monkeypatch.setattr(Crew, "result", result)
     monkeypatch.setattr("reports.page.helpers_worth_starting", lambda n_units, n_images: 1)
     helped = write_report(folder, out=tmp_path / "helped")
-    assert by_helper == 5  # four figures and the images
+    assert by_helper == 7  # six sheets of figures and the images
     files = sorted(path.relative_to(alone.parent) for path in alone.parent.rglob("*.*"))
-    assert len(files) == 9 and files == sorted(path.relative_to(helped.parent) for path in helped.parent.rglob("*.*"))
+    assert len(files) == 13 and files == sorted(path.relative_to(helped.parent) for path in helped.parent.rglob("*.*"))
     for file in files:
         assert (alone.parent / file).read_bytes() == (helped.parent / file).read_bytes(), file
 

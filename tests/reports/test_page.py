@@ -87,7 +87,8 @@ def test_page_loads_nothing_from_elsewhere(reported: Path) -> None:
 
 def test_figures_lie_beside_the_page(reported: Path) -> None:
     names = {path.name for path in (reported / "figures").iterdir()}
-    stems = ("figure5", "figure6", "figure6-share", "detectors", "detectors-2")
+    stems = ("figure5", "figure5-categories", "figure5-categories-2", "figure6", "figure6-share", "iou", "concepts")
+    stems += ("flows", "flows-2")
     assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
     assert (reported / "figures/figure6.png").read_bytes().startswith(b"\x89PNG")
     assert not list(reported.rglob(".*")), "a temporary file was left behind"
@@ -126,7 +127,9 @@ def test_a_figure_is_a_function_and_an_entry(run_folder: Callable[..., Path]) ->
 def test_figures_of_one_heading_stand_side_by_side(reported: Path) -> None:
     page = Page(reported / "report.html")
     sections = [a["id"] for tag, a in page.elements if tag == "section"]
-    assert sections == ["summary", "figure5", "figure6", "detectors", "units", "definitions", "data"]
+    assert sections == [
+        "summary", "figure5", "figure5-categories", "figure6", "iou", "concepts", "flows", "units", "definitions", "data",
+    ]  # fmt: skip
     beside = page.source.split('<div class="pair">')[1].split("</section>")[0]
     assert beside.count("<figure ") == 2 and "figures/figure6.svg" in beside and "figures/figure6-share.svg" in beside
 
@@ -258,7 +261,7 @@ def test_a_folder_that_may_only_be_read(run_folder: Callable[..., Path], monkeyp
     )
 
 
-def test_no_torch_and_no_pyplot_is_imported() -> None:
-    code = "import sys, reports.page; print([m for m in ('torch', 'matplotlib.pyplot', 'tkinter') if m in sys.modules])"
+def test_no_torch_and_no_window_is_imported() -> None:
+    code = "import sys, reports.page; print([m for m in ('torch', 'tkinter') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
