@@ -19,7 +19,7 @@ from reports.best_units import figure5, figure5_by_category
 from reports.distributions import HeldOut, iou_figures
 from reports.flows import flow_figures
 from reports.heatmap import concept_heatmaps
-from reports.pictures import Pictures
+from reports.pictures import Strips
 from reports.summary import Population
 
 FEW_NETWORKS = 2
@@ -40,7 +40,7 @@ class Subject:
 
     networks: Mapping[str, Sequence[Population]]
     colours: Mapping[str, str]
-    pictures: Pictures
+    pictures: Strips
     iou_cut: float | None = None
     intervals: Intervals = field(default_factory=dict)
     held_out: HeldOut = field(default_factory=dict)

@@ -20,7 +20,7 @@ from reports.style import CONTOUR
 
 TILE_GAP = 0.05
 """Space between the tiles of a strip, as a share of a tile's side."""
-OUTSIDE_SHARE = 0.28
+OUTSIDE_SHARE = 0.5
 """How much of its brightness the region outside the mask keeps."""
 
 

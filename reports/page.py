@@ -1,6 +1,8 @@
-"""One page that shows a finished run, complete in itself: `report.html`, with `figures/` beside it.
+"""One page that shows a finished run, or several, complete in itself: `report.html`, with `figures/` beside it.
 
-    path = write_report("runs/embedded")      # runs/embedded/report.html
+    path = write_report("runs/embedded")                                  # runs/embedded/report.html
+    path = write_report(["runs/a", "runs/b"], out="runs/both")            # one page of two runs
+    path = write_report("runs/wide", assets="runs/wide/pictures")         # pictures beside the page, for very many units
 
 The page holds its images, style and script; it loads nothing from elsewhere and opens from a file. Every name is
 escaped, in HTML and in the script's data, and the page's content policy lets only its own script run.
@@ -13,56 +15,65 @@ import errno
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from data_prep.common.files import atomic_write
+from data_prep.common.errors import UserError
+from data_prep.common.files import atomic_write, write_bytes
 from data_prep.common.terminal import Progress, silent
-from dissect.run_store import Run, RunFolderError, open_run
-from reports.claims import count_intervals
+from dissect.run_store import RunFolderError, open_run
+from reports.answer import answer
 from reports.crew import Crew, helpers_worth_starting, without_collection
-from reports.figures import FIGURES, ReportFigure, Subject
-from reports.pictures import Pictures
+from reports.explorer import explorer_data, units_with_trust
+from reports.figures import FIGURES, ReportFigure
+from reports.members import Member, all_categories, gather, subject_of
+from reports.page_pictures import PagePictures, StoredPictures
+from reports.page_words import SCORE_NAMES, made_words, number, settings_words, share_above, short, split_words
 from reports.sheets import Section, draw_sheets, write_sheets
 from reports.style import category_colours, one_line
-from reports.summary import Population, categories_of, network_title, populations
-from reports.unit_browser import browser_table
+from reports.summary import layer_title
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_TABLES = {
-    "units.csv": "one row for each unit: threshold, label, IoU, counts",
-    "unit_category.csv": "the best concept of each unit in each category",
-    "concepts.csv": "one row for each concept: the images and pixels that have it",
-    "images.csv": "the images used",
-    "replicates.csv": "what each unit would detect if one fold of the images were left out",
-    "run.json": "settings, versions, hashes, notes",
-}
+STYLES = ("base.css", "report.css")
+SCRIPTS = ("data.js", "state.js", "pictures.js", "list.js", "card.js", "main.js")
+"""The parts of the page's style and script, joined in this order."""
+SUMMARY_FIGURE = "figure6"
+"""Stem of the figure that stands in the summary."""
 
 
 def write_report(
-    run_folder: str | Path,
+    run_folder: str | Path | Sequence[str | Path],
     progress: Progress = silent,
+    *,
     figures: Sequence[ReportFigure] = FIGURES,
     out: str | Path | None = None,
+    assets: str | Path | None = None,
 ) -> Path:
     """Write `report.html` and `figures/*.png`, `*.svg` into a finished run folder; returns the path of the page.
 
-    out: the folder to write into instead, as where the run folder may only be read. figures: those of the page;
-    `(*reports.figures.FIGURES, mine)` adds one. Needs no network, model or torch. Images that are no longer there become grey
-    squares and are counted on the page. Raises `RunFolderError` where the folder is not a finished run, or cannot be written.
+    run_folder: or several, for one page of them all. out: the folder to write into instead, as where the run folder may only
+    be read; several runs need one. assets: a folder for the images and masks, which are in the page otherwise: larger and more
+    of them, and a page of 30,000 units still opens at once, but it must be kept together with that folder. figures: those of
+    the page; `(*reports.figures.FIGURES, mine)` adds one. Needs no network, model or torch. Images that are no longer there
+    become grey squares and are counted on the page. Raises `RunFolderError` where a folder is not a finished run, or cannot be
+    written.
     """
-    run = open_run(run_folder)
-    folder = run.path if out is None else Path(out)
+    folders = [run_folder] if isinstance(run_folder, str | Path) else list(run_folder)
+    if not folders:
+        raise UserError("`run_folder` names no run; give at least one finished run folder.")
+    if out is None and len(folders) > 1:
+        raise UserError(f"`out` is missing; a page of {len(folders)} runs needs a folder of its own.")
+    members = gather([open_run(each) for each in folders])
+    folder = members[0].run.path if out is None else Path(out)
     try:
-        return _write_report(run, folder, progress, figures)
+        return _write_report(members, folder, progress, figures, None if assets is None else Path(assets))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -72,19 +83,30 @@ def write_report(
         ) from error
 
 
-def _write_report(run: Run, folder: Path, progress: Progress, figures: Sequence[ReportFigure]) -> Path:
-    pops = populations(run)
-    categories = categories_of(run, pops)
-    pictures = Pictures(run)
+def _write_report(
+    members: list[Member], folder: Path, progress: Progress, figures: Sequence[ReportFigure], assets: Path | None
+) -> Path:
+    categories = all_categories(members)
     colours = category_colours(categories)
-    with without_collection(), Crew(helpers_worth_starting(len(run.units), len(run.images))) as crew:
-        drawn = draw_sheets(_subject(run, pops, colours, pictures), figures, crew)
-        table = browser_table(run, pops, pictures, categories, crew=crew, done=partial(progress, "thumbnails"))
+    n_units = sum(len(member.run.units) for member in members)
+    n_images = sum(len(member.run.images) for member in members)
+    with without_collection(), Crew(helpers_worth_starting(n_units, n_images)) as crew:
+        drawn = draw_sheets(subject_of(members, colours), figures, crew)
+        pictures = PagePictures(members, outside=assets is not None)
+        data = explorer_data(members, categories, pictures)
+        stored = pictures.make(crew, partial(progress, "thumbnails"))
         sections = write_sheets(drawn, folder / "figures", crew, partial(progress, "figures"))
-    table["colours"] = colours
-    html = _fill(
-        run, pops, categories, pictures=pictures, sections=sections, table=table, run_at=_way(folder, run.path)
-    )
+    data |= {
+        "colours": {one_line(category): colour for category, colour in colours.items()},
+        "maskSide": pictures.mask_side,
+        "assets": None,
+        "score": _score(members),
+        "scoreName": SCORE_NAMES.get(_score(members), _score(members)),
+        "folds": members[0].run.info.get("settings", {}).get("folds", 1),
+    }
+    if assets is not None:
+        data |= _store_outside(stored, assets, folder)
+    html = _fill(members, categories, sections=sections, data=data, stored=None if assets is not None else stored)
     path = folder / "report.html"
     with atomic_write(path) as file:
         file.write(html.encode("utf-8", "replace"))
@@ -92,108 +114,149 @@ def _write_report(run: Run, folder: Path, progress: Progress, figures: Sequence[
     return path
 
 
-def _subject(run: Run, pops: Sequence[Population], colours: Mapping[str, str], pictures: Pictures) -> Subject:
-    networks = {network_title(n): [p for p in pops if p.network == str(n["name"])] for n in run.networks}
-    return Subject({title: members for title, members in networks.items() if members}, colours, pictures)
-
-
-def _way(folder: Path, other: Path) -> str:
-    """How a page in `folder` names files of the other one: the beginning of their addresses."""
-    way = os.path.relpath(other.resolve(), folder.resolve())
-    return "" if way == "." else quote(way.replace(os.sep, "/")) + "/"
+def _store_outside(stored: StoredPictures, assets: Path, folder: Path) -> dict[str, Any]:
+    """Write the pictures, named by their numbers; what the page's script must know to find them."""
+    kinds = {"images": (stored.images, "jpg"), "masks": (stored.masks, "png")}
+    for kind, (files, ending) in kinds.items():
+        for k, content in enumerate(files):
+            if content:
+                write_bytes(assets / kind / f"{k}.{ending}", content)
+    way = os.path.relpath(assets.resolve(), folder.resolve()).replace(os.sep, "/")
+    there = {kind: [int(bool(content)) for content in files] for kind, (files, _) in kinds.items()}
+    return {"assets": f"{quote(way)}/", "stored": there}
 
 
 def _fill(
-    run: Run,
-    pops: Sequence[Population],
+    members: Sequence[Member],
     categories: Sequence[str],
     *,
-    pictures: Pictures,
     sections: Sequence[Section],
-    table: Mapping[str, Any],
-    run_at: str,
+    data: Mapping[str, Any],
+    stored: StoredPictures | None,
 ) -> str:
-    environment = Environment(
+    first = members[0].run
+    settings = first.info.get("settings", {})
+    script = joined_script(SCRIPTS)
+    summary = [figure for section in sections for figure in section.figures if figure[0].stem == SUMMARY_FIGURE]
+    rest = [Section(s.id, s.heading, [f for f in s.figures if f not in summary]) for s in sections]
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            title=page_title(members),
+            runs=[_of_run(member) for member in members],
+            counts=[row for member in members for row in _counts(member)],
+            intervals=any(member.intervals for member in members),
+            held_out=all(member.run.trust is not None for member in members),
+            tested=all(member.run.info.get("settings", {}).get("null") for member in members),
+            categories=categories,
+            colours=category_colours(categories),
+            first_figure=summary[0] if summary else None,
+            sections=[section for section in rest if section.figures],
+            settings=settings,
+            data=first.info.get("data", {}),
+            iou_cut=settings.get("iou_cut", "the cut"),
+            score_name=data["scoreName"],
+            share_above=share_above(settings),
+            letters_missing=[],
+            outside=stored is None,
+            style=Markup("\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES)),
+            script=Markup(script),
+            script_hash=script_hash(script),
+            data_json=_json(data),
+            info_json=_json(first.info if len(members) == 1 else [member.run.info for member in members]),
+            images=Markup("" if stored is None else _lines(stored.images)),
+            masks=Markup("" if stored is None else _lines(stored.masks)),
+        )
+    )
+
+
+def environment() -> Environment:
+    """The templates of pages, with their filters; what they print is escaped."""
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "short": _short, "line": one_line, "words": _value}
-    script = (_TEMPLATES / "unit_browser.js").read_text(encoding="utf-8")
-    info = run.info
-    return environment.get_template("report.html").render(
-        name=one_line(info.get("name") or run.path.name),
-        info=info,
-        data=info.get("data", {}),
-        settings=info.get("settings", {}),
-        networks=run.networks,
-        network_titles={str(n["name"]): network_title(n) for n in run.networks},
-        populations=pops,
-        intervals=count_intervals(run, pops),
-        categories=categories,
-        colours=table["colours"],
-        sections=sections,
-        iou_cut=info.get("settings", {}).get("iou_cut", "the cut"),
-        n_images=len(run.images),
-        n_concepts=len(run.concepts),
-        n_missing=len(pictures.missing),
-        missing=sorted(pictures.missing)[:3],
-        root_is_there=run.image_root.is_dir(),
-        strip_length=max((len(images) for images in table["images"]), default=0),
-        settings_line=_settings_line({**info.get("settings", {}), "split": ", ".join(_splits(info)) or None}),
-        split_words=_split_words(info),
-        share_above=_share_above(info.get("settings", {})),
-        run_at=run_at,
-        files={n: what for n, what in _TABLES.items() if (run.path / n).is_file()},
-        style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        table=htmlsafe_json_dumps(table, dumps=partial(json.dumps, separators=(",", ":"), allow_nan=False)),
+    made.filters |= {"number": number, "short": short, "line": one_line}
+    return made
+
+
+def joined_script(names: Sequence[str]) -> str:
+    """The parts of a page's script as one, whose names stay inside."""
+    parts = [(_TEMPLATES / name).read_text(encoding="utf-8") for name in names]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def script_hash(script: str) -> str:
+    """The hash by which a page's content policy knows its script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def page_title(members: Sequence[Member]) -> str:
+    """What was dissected, and on what: the title of the page."""
+    titles = [title for member in members for title in member.titles.values()]
+    names = " and ".join(titles) if len(titles) <= 2 else f"{len(titles)} networks"
+    sets = dict.fromkeys(
+        one_line(member.run.info.get("data", {}).get("name") or "unnamed images") for member in members
     )
+    return f"Network dissection of {names} on {', '.join(sets)}"
 
 
-def _splits(info: Mapping[str, Any]) -> list[str]:
-    """The splits of the images, as the run found them; else the one that its settings name."""
-    chosen = info.get("settings", {}).get("split")
-    return [str(name) for name in info.get("data", {}).get("splits") or ([chosen] if chosen else [])]
+def _of_run(member: Member) -> dict[str, Any]:
+    """What the page says of one run in words."""
+    run, info = member.run, member.run.info
+    return {
+        "name": member.name,
+        "titles": list(member.titles.values()),
+        "info": info,
+        "data_name": info.get("data", {}).get("name"),
+        "n_units": sum(p.n_units for p in member.pops),
+        "n_images": len(run.images),
+        "n_concepts": len(run.concepts),
+        "answer": answer(run, member.pops, member.titles),
+        "notes": info.get("notes") or [],
+        "missing": sorted(member.pictures.missing),
+        "root_is_there": run.image_root.is_dir(),
+        "image_root": str(run.image_root),
+        "settings": settings_words(info),
+        "split_words": split_words(info),
+        "made": made_words(info),
+    }
 
 
-def _split_words(info: Mapping[str, Any]) -> str:
-    """
-    >>> _split_words({"data": {"splits": ["train", "val"]}}), _split_words({"data": {}, "settings": {"split": "val"}})
-    ('splits train, val', 'split val')
-    """
-    names = _splits(info)
-    return f"split{'s' * (len(names) > 1)} {', '.join(names) or 'all'}"
+def _counts(member: Member) -> list[dict[str, Any]]:
+    """The rows of the table of counts, each with the state of the explorer that shows its units."""
+    trusted = units_with_trust(member.run)
+    cut = member.run.info.get("settings", {}).get("iou_cut", 0)
+    rows = []
+    for p in member.pops:
+        mine = trusted.loc[p.units.index]
+        title = member.titles[p.network]
+        state = {"network": title, "layer": layer_title(p.layer), "operator": one_line(p.operator)}
+        rows.append(
+            {
+                "population": p,
+                "title": title,
+                "between": member.intervals.get(p),
+                "state": urlencode(state),
+                "n_held_out": int((p.units["detector"].to_numpy() & (mine["held_out_iou"] > cut).to_numpy()).sum()),
+                "n_sure": int((mine["sure"] == 1).sum()),
+            }
+        )
+    return rows
 
 
-def _settings_line(settings: Mapping[str, Any]) -> str:
-    """Every setting as `name value`, in one line; "all" where none was chosen. Rotation and folds only where there are any."""
-    stated = {key: value for key, value in settings.items() if (key, value) not in (("rotate", None), ("folds", 1))}
-    return " · ".join(f"{key.replace('_', ' ').replace('iou', 'IoU')} {_value(value)}" for key, value in stated.items())
+def _score(members: Sequence[Member]) -> str:
+    return str(members[0].run.info.get("settings", {}).get("score", "iou"))
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_value(inner)}" for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_value, value)) or "none"
-    return "all" if value is None else one_line(value)
+def _json(value: Any) -> Markup:
+    return htmlsafe_json_dumps(value, dumps=partial(json.dumps, separators=(",", ":"), allow_nan=False))
 
 
-def _share_above(settings: Mapping[str, Any]) -> str:
-    """The share of positions above the threshold in words: quantile 0.995 gives `0.5 %`."""
-    level = settings.get("quantile")
-    return f"{100 * (1 - level):.6g} %" if isinstance(level, int | float) else "the stated share"
-
-
-def _number(value: Any) -> str:
-    """12345 as 12,345; anything that is not a number as it is."""
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def _short(values: Iterable[Any] | str | None, limit: int = 16) -> str:
-    """A hash cut to `limit` characters; an em dash where there is none."""
-    return re.sub(rf"^(.{{{limit}}}).+$", r"\1…", one_line(values)) if values else "—"
+def _lines(files: Sequence[bytes]) -> str:
+    """Each file as a line of base64, empty for none."""
+    return "\n".join(base64.b64encode(content).decode("ascii") for content in files)

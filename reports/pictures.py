@@ -9,10 +9,10 @@ An image that has gone since the run becomes a grey square: a report is made all
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +25,15 @@ TILE = 224
 """Side of an image in a figure, pixels."""
 PORTION = 48
 """Images that are read in one go, by whoever is free."""
+
+
+class Strips(Protocol):
+    """Whoever has the pictures that figures show: `Pictures` of one run, or those of several."""
+
+    @property
+    def n_strongest(self) -> int: ...
+
+    def strip(self, population: Population, position: int, n_images: int) -> np.ndarray | None: ...
 
 
 class Pictures:
@@ -57,12 +66,12 @@ class Pictures:
                     tiles.append(masked_tile(pixels, strongest.mask(row, rank), TILE))
         return strip(tiles) if tiles else None
 
-    def thumbnails(self, images: Iterable[int], side: int, crew: Crew, done: Callable[[int, int], None]) -> list[str]:
-        """Each image as a small JPEG in base64, in the order given; an empty string where it cannot be read.
+    def thumbnails(self, images: Iterable[int], side: int, crew: Crew, done: Callable[[int, int], None]) -> list[bytes]:
+        """Each image as a small JPEG, in the order given; nothing (b"") where it cannot be read.
 
         done: called with the number finished and the number in all.
         """
-        images, texts = list(images), []
+        images, files = list(images), list[bytes]()
         portions = [images[start : start + PORTION] for start in range(0, len(images), PORTION)]
         tasks = [crew.submit(thumbnail_jpegs, [self._file(image) for image in portion], side) for portion in portions]
         for portion, task in zip(portions, tasks, strict=True):
@@ -70,9 +79,9 @@ class Pictures:
             for image, jpeg in zip(portion, jpegs, strict=True):
                 if jpeg is None:
                     self.missing.add(self.names[image])
-                texts.append(base64.b64encode(jpeg or b"").decode("ascii"))
-                done(len(texts), len(images))
-        return texts
+                files.append(jpeg or b"")
+                done(len(files), len(images))
+        return files
 
     def _file(self, image: int) -> tuple[Path, tuple[int, int] | None]:
         """Where an image lies, and the size stated for it if the run turned it."""

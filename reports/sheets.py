@@ -26,12 +26,12 @@ _LARGEST_SVG = 400_000
 class Sheet:
     """A drawn figure, or one of its sheets.
 
-    source: the picture itself, as an address in the page. files: where its PNG and SVG lie beside the page, without their
-    endings. width: CSS pixels at which it is meant to be seen.
+    source: the picture itself, as an address in the page. name: of its PNG and SVG files, without their endings. width: CSS
+    pixels at which it is meant to be seen.
     """
 
     source: str
-    files: str
+    name: str
     width: int
 
 
@@ -63,11 +63,10 @@ def draw_sheets(subject: Subject, figures: Sequence[ReportFigure], crew: Crew) -
     with figure_style():
         for figure in figures:
             sheets = figure.draw(subject)
-            if not sheets:
-                continue
             own = any(figure is each for each in FIGURES)
             tasks = [crew.submit(files_of, sheet, figure.photographs, may_travel=own) for sheet in sheets]
-            drawn.append(DrawnFigure(figure, list(zip(sheets, tasks, strict=True))))
+            if sheets:
+                drawn.append(DrawnFigure(figure, list(zip(sheets, tasks, strict=True))))
     return drawn
 
 
@@ -100,4 +99,4 @@ def _write_sheet(stem: Path, figure: Figure, files: dict[str, bytes]) -> Sheet:
     else:
         content, kind = files["png"], "png"
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    return Sheet(source, f"figures/{stem.name}", round(figure.get_figwidth() * 134))
+    return Sheet(source, stem.name, round(figure.get_figwidth() * 134))

@@ -1,4 +1,4 @@
-"""`dissect report`: figures and page of a finished run, and its short table."""
+"""`dissect report`: figures and page of finished runs, and their short table."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ COLUMNS = ("network", "layer", "operator", "units", "detectors", "share", "uniqu
 
 
 def report(
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")],
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR [DIR ...]")],
     /,
     *,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    assets: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     style: Style = "table",
 ) -> int:
-    """Draw the figures and the report of a finished run folder again, and print its short table.
+    """Draw the figures and the report of a finished run again, or one report of several runs, and print the short table.
 
     Args:
-        folder: A run folder.
-        out: Where figures and report go; the run folder if not given.
+        folders: A run folder; several give one report, in which their networks stand beside each other.
+        out: Where figures and report go; the run folder if not given. A report of several runs needs it.
+        assets: Put the images and masks into this folder instead of into the report: needed for tens of thousands of units.
+            The report then shows them only as long as it is kept together with the folder.
         style: A table, or CSV or JSON for another program; then all else that is said goes to standard error.
     """
     from dissect.run_store import open_run
@@ -32,19 +35,22 @@ def report(
     from reports.summary import populations
 
     aside = sys.stdout if style == "table" else sys.stderr
-    finished = open_run(folder)
-    page = write_report(folder, out=out)
-    for note in finished.info.get("notes", ()):
-        print(f"note: {note}", file=aside)
-    cut = finished.info["settings"]["iou_cut"]
-    print(f"detectors: best IoU > {cut}; unique: distinct concepts among them", file=aside)
-    rows = [
-        (
-            layer.network, layer.layer, layer.operator, str(layer.n_units), str(layer.n_detectors),
-            f"{layer.detector_share:.1%}", str(len(layer.attributes)), str(layer.n_dead),
-        )
-        for layer in populations(finished)
-    ]  # fmt: skip
+    runs = [open_run(folder) for folder in folders]
+    page = write_report(folders[0] if len(folders) == 1 else folders, out=out, assets=assets)
+    rows = []
+    for run in runs:
+        for note in run.info.get("notes", ()):
+            print(f"note: {note}", file=aside)
+        name = f"{run.path.name}: " if len(runs) > 1 else ""
+        rows += [
+            (
+                f"{name}{layer.network}", layer.layer, layer.operator, str(layer.n_units), str(layer.n_detectors),
+                f"{layer.detector_share:.1%}", str(len(layer.attributes)), str(layer.n_dead),
+            )
+            for layer in populations(run)
+        ]  # fmt: skip
+    cuts = dict.fromkeys(str(run.info["settings"]["iou_cut"]) for run in runs)
+    print(f"detectors: best IoU > {' or '.join(cuts)}; unique: distinct concepts among them", file=aside)
     print_rows(COLUMNS, rows, style=style)
     print(f"report: {page}", file=aside)
     return 0

@@ -109,7 +109,7 @@ def run(
         print(
             f"note: {len(skipped)} of {len(label_set.images)} images were left out; the first: {printable(skipped[0]['reason'])}"
         )
-    return report(folder)
+    return report((folder,))
 
 
 def load(

@@ -36,7 +36,9 @@ def dissect(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> Callable[..., Said]:
     """`dissect("run", ...)`: the command in this process, without drawing the report."""
-    monkeypatch.setattr("reports.page.write_report", lambda folder, out=None: Path(out or folder) / "report.html")
+    monkeypatch.setattr(
+        "reports.page.write_report", lambda folder, out=None, assets=None: Path(out or folder) / "report.html"
+    )
 
     def call(*args: object) -> Said:
         capsys.readouterr()

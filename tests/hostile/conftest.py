@@ -25,7 +25,7 @@ from reports import page
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Reports without figures, and one thread."""
     real = page.write_report
-    monkeypatch.setattr(page, "write_report", lambda folder, out=None: real(folder, figures=(), out=out))
+    monkeypatch.setattr(page, "write_report", lambda folder, out=None, assets=None: real(folder, figures=(), out=out))
     with one_thread():
         yield
 

@@ -48,5 +48,5 @@ def test_vanished_image_becomes_a_grey_square(run_folder: Callable[..., Path]) -
     position = next(k for k, dead in enumerate(population.units["dead"]) if not dead)
     strip = pictures.strip(population, position, 1)
     np.testing.assert_array_equal(strip, grey_placeholder(TILE))
-    assert pictures.thumbnails([0, 3], 32, Crew(0), lambda n, total: None) == ["", ""]
+    assert pictures.thumbnails([0, 3], 32, Crew(0), lambda n, total: None) == [b"", b""]
     assert {run.images["name"][0], run.images["name"][3]} <= pictures.missing
