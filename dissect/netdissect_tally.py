@@ -16,6 +16,9 @@ import pandas as pd
 from data_prep.common.files import slug, unescape_cell
 from dissect.run_store import Run, RunFolderError, write_table
 
+KINDS = ("label", "truth", "activation", "intersect", "iou")
+"""What stands behind a category's name in its columns."""
+
 
 def export_tally(run: Run, out: Path) -> list[Path]:
     """Write one tally.csv for each layer of each network; returns their paths.
@@ -46,19 +49,62 @@ def tally_table(units: pd.DataFrame, unit_category: pd.DataFrame) -> pd.DataFram
     table = table.reset_index(drop=True)
     for category, rows in unit_category.groupby("category", sort=False):
         columns = rows[["label", "concept_area", "mask_area", "intersection_area", "iou"]].reset_index(drop=True)
-        columns.columns = [f"{category}-{name}" for name in ("label", "truth", "activation", "intersect", "iou")]
+        columns.columns = [f"{category}-{kind}" for kind in KINDS]
         table = pd.concat([table, columns], axis=1)
     return table
 
 
 def read_tally(path: str | Path) -> pd.DataFrame:
-    """Columns unit (0-based), category, label, iou. Raises `RunFolderError` where the file is no tally."""
+    """Columns unit (from 0, ascending), category, label, iou and, for each category K that the file tells of, K-label, K-truth,
+    K-activation, K-intersect (empty where the file is) and K-iou; `attrs["categories"]` names these categories.
+
+    A unit may have no label. Raises `RunFolderError` where the file is no tally of the units 1 to n.
+    """
+    path = Path(path)
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype={"category": str, "label": str})
-        table = table.rename(columns={"score": "iou"})[["unit", "category", "label", "iou"]]
-        texts = {name: table[name].map(unescape_cell) for name in ("category", "label")}
-        return table.astype({"iou": float}).assign(unit=table["unit"].astype(int) - 1, **texts)
+        table = pd.read_csv(path, keep_default_na=False, dtype=str).map(unescape_cell).rename(columns=unescape_cell)
+        bare = table[(table["label"] != "") & (table["score"] == "")]
+        if len(bare):
+            raise ValueError(f"row {bare.index[0] + 2} has a label and no score")
+        found = table.rename(columns={"score": "iou"})[["unit", "category", "label"]].assign(
+            unit=table["unit"].astype(int) - 1, iou=_shares(table["score"])
+        )
+        parts = [name.removesuffix("-label") for name in table.columns if name.endswith("-label")]
+        for category in parts:
+            for kind in KINDS:
+                column = table[f"{category}-{kind}"]
+                read = {"label": lambda cells: cells, "iou": _shares}.get(kind, _areas)
+                found[f"{category}-{kind}"] = read(column)
     except (OSError, ValueError, KeyError) as error:
         raise RunFolderError(
             f"{path} is no NetDissect tally ({error}): it must be a CSV with the columns unit, category, label and score."
         ) from error
+    found = found.sort_values("unit", ignore_index=True)
+    missing = sorted(set(range(max(len(found), 1))) - set(found["unit"]))
+    if missing:
+        raise RunFolderError(
+            f"{path} has {len(found)} rows, and none of unit {missing[0] + 1}: its units must be 1 to n, each once."
+        )
+    found.attrs["categories"] = parts
+    return found
+
+
+def categories_of(tally: pd.DataFrame) -> list[str]:
+    """The categories of a tally in the order of its columns, then any other that a unit is labelled with."""
+    return list(dict.fromkeys([*tally.attrs["categories"], *(name for name in tally["category"] if name)]))
+
+
+def _shares(cells: pd.Series) -> pd.Series:
+    """Numbers in 0..1; an empty cell, or NaN, is 0."""
+    values = cells.replace("", "0").astype(float).fillna(0.0)
+    if not values.between(0, 1).all():
+        raise ValueError(f"{cells.name} is {cells[~values.between(0, 1)].iloc[0]}, not in 0..1")
+    return values
+
+
+def _areas(cells: pd.Series) -> pd.Series:
+    """Whole numbers, also where they are written as 12.0; an empty cell stays empty."""
+    values = cells.where(cells != "", None).astype(float).astype("Int64")
+    if (values < 0).any():
+        raise ValueError(f"{cells.name} is {values[values < 0].iloc[0]}, below 0")
+    return values

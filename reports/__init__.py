@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from reports.claims import Finding as Finding
     from reports.claims import count_table as count_table
     from reports.claims import verdicts as verdicts
+    from reports.compare_page import write_comparison as write_comparison
+    from reports.comparison import Comparison as Comparison
+    from reports.comparison import compare as compare
     from reports.concept_bars import detector_figures as detector_figures
     from reports.curves import layer_curves as layer_curves
     from reports.distributions import held_out_ious as held_out_ious
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from reports.intervals import expected_attributes as expected_attributes
     from reports.intervals import jackknife as jackknife
     from reports.letters import labels_without_letters as labels_without_letters
+    from reports.notebook import UnitCard as UnitCard
+    from reports.notebook import unit_card as unit_card
     from reports.page import write_report as write_report
     from reports.pictures import Pictures as Pictures
     from reports.style import category_colours as category_colours
@@ -48,16 +53,19 @@ else:
         __name__,
         {
             "CLAIMS": "reports.claims",
+            "Comparison": "reports.comparison",
             "Finding": "reports.claims",
             "Interval": "reports.intervals",
             "Pictures": "reports.pictures",
             "Population": "reports.summary",
             "ReportFigure": "reports.figures",
+            "UnitCard": "reports.notebook",
             "UserError": "data_prep.common.errors",
             "__version__": "data_prep.common.command",
             "attribute_bars": "reports.bars",
             "category_colours": "reports.style",
             "concept_heatmaps": "reports.heatmap",
+            "compare": "reports.comparison",
             "count_table": "reports.claims",
             "detector_figures": "reports.concept_bars",
             "expected_attributes": "reports.intervals",
@@ -73,7 +81,9 @@ else:
             "labels_without_letters": "reports.letters",
             "layer_curves": "reports.curves",
             "populations": "reports.summary",
+            "unit_card": "reports.notebook",
             "verdicts": "reports.claims",
+            "write_comparison": "reports.compare_page",
             "write_figure": "reports.style",
             "write_report": "reports.page",
         },

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data_prep.common.notebook_html import card, table
 from dissect.run_store import Run
 from reports.style import one_line
 
@@ -38,6 +39,17 @@ class Population:
     module: str
     units: pd.DataFrame
     rows: np.ndarray
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the counts, and the concepts by number of detectors."""
+        facts = (
+            f"{self.n_units} units, {self.n_detectors} detectors ({self.detector_share:.1%}) of {len(self.attributes)} concepts, "
+            f"{self.n_dead} dead."
+        )
+        best = self.detectors.groupby(["category", "label"], sort=False)["iou"].max()
+        rows = [(*pair, n, best[pair]) for pair, n in self.detectors_per_concept.most_common()]
+        header = ("category", "concept", "detectors", "best IoU")
+        return card(f"{self.network}, {self.title}", [facts], table(header, rows))
 
     @property
     def title(self) -> str:

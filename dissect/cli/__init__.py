@@ -1,4 +1,4 @@
-"""The command `dissect`: run, layers, report, export."""
+"""The command `dissect`: run, layers, report, export, import."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NoReturn
 from data_prep.common import command
 from data_prep.common.command import Tool
 from dissect.cli.export import export
+from dissect.cli.imports import import_
 from dissect.cli.layers import layers
 from dissect.cli.report import report
 from dissect.cli.run import run
@@ -15,12 +16,13 @@ from dissect.cli.run import run
 TOOL = Tool(
     "dissect",
     "Which concepts do the units of a network detect? Network dissection (Bau et al. 2017).",
-    {"run": run, "layers": layers, "report": report, "export": export},
+    {"run": run, "layers": layers, "report": report, "export": export, "import": import_},
     {
         "run": "dissect run --domains gtsrb omniglot --layers 18 20 22 --out runs/signs-and-letters",
         "layers": "dissect layers mdl:imagenet12",
         "report": "dissect report runs/embedded-imagenet12-cifar100-individual-18-20-22",
-        "export": "dissect export runs/embedded-imagenet12-cifar100-individual-18-20-22 --out tally",
+        "export": "dissect export runs/embedded-imagenet12-cifar100-individual-18-20-22 --format xlsx",
+        "import": "dissect import dissection/alexnet/conv5-result.csv --out runs/alexnet",
     },
     flags={"name": "--names", "domain": "--domains"},
 )

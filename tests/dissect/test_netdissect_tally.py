@@ -100,8 +100,10 @@ def test_columns_and_numbers(run: Run, tmp_path: Path) -> None:
 
 def test_read_back_with_units_from_0(run: Run, tmp_path: Path) -> None:
     depthwise, pointwise, conv = map(read_tally, export_tally(run, tmp_path / "out"))
+    assert depthwise.attrs["categories"] == ["color", "object"]
+    assert depthwise["object-label"].tolist() == ["cat, tabby", ""] and depthwise["color-truth"].tolist() == [7, 0]
     pd.testing.assert_frame_equal(
-        depthwise,
+        depthwise[["unit", "category", "label", "iou"]],
         pd.DataFrame({"unit": [0, 1], "category": ["object", ""], "label": ["cat, tabby", ""], "iou": [0.25, 0.0]}),
         check_dtype=False,
     )
@@ -115,8 +117,12 @@ def test_reads_what_netdissect_writes(tmp_path: Path) -> None:
         "2,texture,lined,0,airplane,100,90,0,0\n"
     )
     table = read_tally(tmp_path / "tally.csv")
-    assert list(table) == ["unit", "category", "label", "iou"]
-    assert table.to_numpy().tolist() == [[0, "object", "airplane", 0.31], [1, "texture", "lined", 0.0]]
+    kinds = ("label", "truth", "activation", "intersect", "iou")
+    assert list(table) == ["unit", "category", "label", "iou", *(f"object-{kind}" for kind in kinds)]
+    assert table.to_numpy().tolist() == [
+        [0, "object", "airplane", 0.31, "airplane", 100, 90, 45, 0.31],
+        [1, "texture", "lined", 0.0, "airplane", 100, 90, 0, 0.0],
+    ]
 
 
 @pytest.mark.parametrize(
