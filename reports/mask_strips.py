@@ -3,8 +3,8 @@
     sheets = mask_sheets(run.strongest_masks("imagenet12"), 8, 112, 1)     # PNG files of one unit each: 8 masks of 112 pixels
 
 Row and column of a square are the unit and the rank of the image. A mask covers the whole image whatever its own shape, so
-each is stretched to the square, and the page stretches it back. A browser reads such a picture from inside the page and
-from a file beside it alike, and lays it over the image; PNG has one bit for a pixel and packs well: about 1 kB a unit.
+each is stretched to the square, and the page stretches it back. A browser reads such a picture in the page and
+in a file beside it alike, and lays it over the image; PNG has one bit for a pixel and packs well: about 1 kB a unit.
 """
 
 from __future__ import annotations
