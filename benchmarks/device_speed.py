@@ -30,12 +30,14 @@ from data_prep.common.devices import usable_cpus
 from dissect.collected import Collected
 from dissect.device_tally import DeviceTally
 from dissect.folds import image_folds
+from dissect.image_areas import ImageAreas
 from dissect.images import LabelCache
 from dissect.lanes import one_thread
 from dissect.layers import Layer
 from dissect.layouts import Layout
 from dissect.mask_recorder import MaskRecorder
-from dissect.parallel_tally import ParallelTally
+from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
+from dissect.room import Room
 from dissect.upsample import Geometry
 
 SHARES = ((1, 28), (2, 14), (4, 7))
@@ -76,16 +78,23 @@ def worked(
         middle = time.perf_counter()
         fold_of = image_folds([image.name for image in data.images], args.folds)
         masks = MaskRecorder.of(collected.strongest_images, thresholds)
-        with counting(
-            layers, data, union="category", geometry=Geometry([layer.shape[1:] for layer in layers]), thresholds=thresholds,
-            masks=masks, labels=cache, workers=args.workers, fold_of=fold_of, folder=Path(name), memory_bytes=2**34,
-        ) as tally:  # fmt: skip
+        task = TallyTask(
+            layers=layers, data=data, union="category", geometry=Geometry([layer.shape[1:] for layer in layers]),
+            thresholds=thresholds, labels=cache, workers=args.workers, room=Room(Path(name), 2**34),
+        )  # fmt: skip
+        n_units = sum(layer.n_units for layer in layers)
+        areas = ImageAreas(n_images=n_images, n_rows=n_images, n_units=n_units, room=task.room)
+        with counting(task, pairing=own_labels(fold_of), masks=masks, areas=areas) as tally:
             for numbers, batch in collected.candidates.batches(thresholds):
                 tally.add(numbers, batch)
             total = tally.total()
         end = time.perf_counter()
     found = {f"thresholds {k}": threshold.tobytes() for k, threshold in enumerate(thresholds)}
     found |= {name: getattr(total, name).tobytes() for name in ("intersection_area", "mask_area", "concept_area")}
+    found |= {
+        "areas": areas.mask_area.tobytes(),
+        "histograms": b"".join(h.on_host().tobytes() for h in collected.histograms),
+    }
     found |= {f"masks: {name}": array.tobytes() for name, array in masks.arrays().items()}
     return middle - start, end - middle, found
 

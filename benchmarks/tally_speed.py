@@ -24,12 +24,14 @@ import torch
 from data_prep.formats import Concept, ImageLabels, ImageRecord
 from dissect.collected import Collected
 from dissect.folds import image_folds
+from dissect.image_areas import ImageAreas
 from dissect.images import LabelCache
 from dissect.lanes import one_thread
 from dissect.layers import Layer
 from dissect.layouts import Layout
 from dissect.mask_recorder import MaskRecorder
-from dissect.parallel_tally import ParallelTally
+from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
+from dissect.room import Room
 from dissect.upsample import Geometry
 
 SHAPES = ((128, 28), (256, 14), (512, 7))
@@ -105,12 +107,16 @@ def timed(
             tail.quantile(n_images * layer.n_positions) for tail, layer in zip(collected.tails, layers, strict=True)
         ]
         middle = time.process_time()
-        with ParallelTally(
-            layers, data, union="category", geometry=Geometry([layer.shape[1:] for layer in layers]),
-            thresholds=thresholds, masks=MaskRecorder.of(collected.strongest_images, thresholds), labels=cache,
-            workers=args.workers, fold_of=image_folds([image.name for image in data.images], args.folds),
-            folder=folder, memory_bytes=memory,
-        ) as tally:  # fmt: skip
+        room = Room(folder, memory)
+        task = TallyTask(
+            layers=layers, data=data, union="category", geometry=Geometry([layer.shape[1:] for layer in layers]),
+            thresholds=thresholds, labels=cache, workers=args.workers, room=room,
+        )  # fmt: skip
+        n_units = sum(layer.n_units for layer in layers)
+        areas = ImageAreas(n_images=n_images, n_rows=n_images, n_units=n_units, room=room)
+        masks = MaskRecorder.of(collected.strongest_images, thresholds)
+        own = own_labels(image_folds([image.name for image in data.images], args.folds))
+        with ParallelTally(task, pairing=own, masks=masks, areas=areas) as tally:
             for numbers, batch in collected.candidates.batches(thresholds):
                 tally.add(numbers, batch)
             total = tally.total()

@@ -56,6 +56,10 @@ class Maps:
         part = slice(here[0], here[-1] + 1) if len(here) else slice(0, 0)
         return Maps(self.images[part], self.units[part], self.peaks[part], self.maps[part])
 
+    def at_home(self) -> Maps:
+        """The same in the memory of the host."""
+        return Maps(**self.on_host())
+
     @property
     def n_bytes(self) -> int:
         return sum(getattr(self, field).nbytes for field in self.__slots__)

@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 RUN_FILES = (
     "run.json", "DONE", "units.csv", "unit_category.csv", "concepts.csv", "images.csv", "replicates.csv", "trust.csv",
-    "labels.csv", "counts", "strongest", "partial", "report.html", "figures",
+    "labels.csv", "counts", "strongest", "responses", "concept_images.npz", "partial", "report.html", "figures",
 )  # fmt: skip
 """What a run and its report leave in the folder, all that overwriting may delete."""
 
-_FOLDERS = ("counts", "strongest", "figures")
+_FOLDERS = ("counts", "strongest", "responses", "figures")
 
 _DECIDES = ("settings", "data", "networks")
 """What two runs must agree on to be the same result; the rest of run.json says how and when it was made."""

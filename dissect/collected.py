@@ -7,9 +7,9 @@
     thresholds = pooled_thresholds(collected, group)    # for each layer (U,) float32, exact: see `distributed`
     collected.passing(images, maps, thresholds)         # those of a batch that pass; the maps are looked at a second time
 
-State of each layer: the upper tail of every unit, its strongest images, and the maps that can still pass (`candidates`). Where
-these would take more disk than is allowed, the maps are looked at a second time; a digest of each image's largest activations
-makes sure that they are the same.
+State of each layer: the upper tail of every unit, its strongest images, a histogram of its activations, and the maps that can
+still pass (`candidates`). Where these would take more disk than is allowed, the maps are looked at a second time; a digest of
+each image's largest activations makes sure that they are the same.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from data_prep.common.errors import UserError
 from dissect.candidates import Candidates, Maps
 from dissect.device_tail import DeviceTail, Tail
 from dissect.disk_estimate import DiskEstimate
+from dissect.histograms import Histogram
 from dissect.layers import Layer
 from dissect.strongest import StrongestImages
 from dissect.thresholds import UpperTail
@@ -41,7 +42,8 @@ class Collected:
 
     quantile: level of the thresholds. n_strongest: images to keep for each unit. memory_bytes: the ceiling of tails and
     candidates together; past it candidates go to files in `folder`, marked with `key`, of up to `disk_bytes` together.
-    gpu: where tails and candidates are kept, if not in the memory of the host.
+    gpu: where tails and candidates are kept, if not in the memory of the host. sampled: (n_images,) bool, the images that the
+    histograms are of; all if not given.
     Raises `UserError` where the tails alone exceed the memory.
     """
 
@@ -57,6 +59,7 @@ class Collected:
         disk_bytes: int,
         key: str = "",
         gpu: str | None = None,
+        sampled: np.ndarray | None = None,
     ) -> None:
         needed = sum(UpperTail.bytes_needed(layer.n_units, n_images * layer.n_positions, quantile) for layer in layers)
         if needed > 0.75 * memory_bytes:
@@ -74,6 +77,8 @@ class Collected:
             for layer in layers
         ]
         self.strongest_images = [StrongestImages(layer.n_units, n_strongest) for layer in layers]
+        self._sampled = np.ones(n_images, np.bool_) if sampled is None else sampled
+        self.histograms = [Histogram(layer.n_units, gpu or "cpu") for layer in layers]
         self._tail_bytes = needed
         self.candidates = Candidates(folder, memory_bytes - needed, key)
         self._gpu = gpu
@@ -88,12 +93,15 @@ class Collected:
     def add(self, images: np.ndarray, maps: Sequence[Tensor]) -> None:
         """images: (B,) numbers of the images in the data set; maps: for each layer (B, U, h, w) float32."""
         peaks, sums, bounds = self._looked_at(maps)
+        sampled = torch.from_numpy(np.flatnonzero(self._sampled[images])).to(maps[0].device)
         passing: dict[int, Maps] = {}
         for k, (layer, layer_maps) in enumerate(zip(self.layers, maps, strict=True)):
             # The sum is one cheap pass; only a suspicious one is worth the exact look (a sum of huge values may overflow).
             if not np.isfinite(sums[k]):
                 _check_finite(layer, layer_maps, images)
             self.strongest_images[k].add(peaks[k], images)
+            if len(sampled):
+                self.histograms[k].add(layer_maps[sampled])
             passing[k] = self._above(images, layer_maps, peaks[k], bounds[k])
             self.tails[k].add(passing[k].maps, passing[k].units)
         self.candidates.add(images, passing, bounds)
@@ -150,6 +158,7 @@ class Collected:
         for k, (tail, strongest) in enumerate(zip(self.tails, self.strongest_images, strict=True)):
             tail.restore(*(arrays[f"{k}.{name}"] for name in ("values", "count", "bound")))
             strongest.peak, strongest.image = arrays[f"{k}.peak"], arrays[f"{k}.image"]
+            self.histograms[k].restore(arrays[f"{k}.histogram"])
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}
@@ -157,6 +166,7 @@ class Collected:
             tail = tail.on_host()
             arrays |= {f"{k}.values": tail.values, f"{k}.count": tail.count, f"{k}.bound": tail.bound}
             arrays |= {f"{k}.peak": strongest.peak, f"{k}.image": strongest.image}
+            arrays[f"{k}.histogram"] = self.histograms[k].on_host()
         return arrays
 
     def _looked_at(self, maps: Sequence[Tensor]) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:

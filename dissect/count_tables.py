@@ -1,26 +1,22 @@
 """The counts of all units by fold of the images, in whole numbers as narrow as they may be, in memory or in a file.
 
-    tables = CountTables(n_folds=10, n_units=26560, n_concepts=1197, n_categories=6, folder=folder, memory_bytes=2**28)
+    tables = CountTables(n_folds=10, n_units=26560, n_concepts=1197, n_categories=6, room=Room(folder, 2**28))
     tables.add_labels(fold, n_pixels, concept_area, annotated)      # of an image, before its masks are counted
     tables.intersection_area                              # (F, U, C), for `tally.count_masks` to add to
     tables.folds()                                        # `Counts` with an axis for folds
 
 The table of intersections is by far the largest: ten folds of 26,560 units and 1,197 concepts are 1.3 GB of 32-bit numbers.
 No number in it can exceed the label pixels of the fold's images, so it begins with 32 bits, and is widened to 64 before these
-could be too few. Past `memory_bytes` it lies in a file of `folder` that is mapped into memory, and that goes with the process.
+could be too few. Where it does not fit into memory it lies in a file (`room.Room`).
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from data_prep.common.errors import UserError
+from dissect.room import Room
 from dissect.scores import Counts
 
 NARROW = np.dtype(np.uint32)
@@ -33,18 +29,10 @@ class CountTables:
     """intersection_area (F, U, C) uint32 or int64; mask_area (F, U, K), concept_area (F, C), n_images (F, C), annotated_area
     (F, K), n_pixels (F,): int64. n_pixels: of the label maps of a fold's images so far."""
 
-    def __init__(
-        self,
-        *,
-        n_folds: int,
-        n_units: int,
-        n_concepts: int,
-        n_categories: int,
-        folder: Path,
-        memory_bytes: int,
-    ) -> None:
-        self._folder, self._memory_bytes = folder, memory_bytes
-        self.intersection_area = self._zeros((n_folds, n_units, n_concepts), NARROW)
+    def __init__(self, *, n_folds: int, n_units: int, n_concepts: int, n_categories: int, room: Room) -> None:
+        self._room = room
+        self._what = f"The counts of {n_units} units, {n_concepts} concepts and {n_folds} folds"
+        self.intersection_area = room.zeros((n_folds, n_units, n_concepts), NARROW, self._what)
         self.mask_area = np.zeros((n_folds, n_units, n_categories), np.int64)
         self.concept_area = np.zeros((n_folds, n_concepts), np.int64)
         self.n_images = np.zeros((n_folds, n_concepts), np.int64)
@@ -72,6 +60,11 @@ class CountTables:
         self._widen()
         return self._counts()
 
+    def each_fold(self) -> Iterator[Counts]:
+        """The counts of one fold after the other, copied, so that the table stays as narrow as it is."""
+        for fold in zip(*self._counts(), strict=True):
+            yield Counts(*(array.astype(np.int64) for array in fold))
+
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save: views, not copies."""
         return {**self._counts()._asdict(), "n_pixels": self.n_pixels}
@@ -92,31 +85,4 @@ class CountTables:
 
     def _widen(self) -> None:
         if self.intersection_area.dtype != WIDE:
-            wide = self._zeros(self.intersection_area.shape, WIDE)
-            wide[...] = self.intersection_area
-            self.intersection_area = wide
-
-    def _zeros(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        n_bytes = int(np.prod(shape)) * dtype.itemsize
-        if n_bytes <= self._memory_bytes:
-            return np.zeros(shape, dtype)
-        try:
-            return _mapped(self._folder, shape, dtype, n_bytes)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise UserError(
-                f"The counts of {shape[1]} units, {shape[2]} concepts and {shape[0]} folds take {n_bytes / 2**30:.2f} GiB, and "
-                f"{self._folder} has no room for them: free some disk, or raise `memory`."
-            ) from error
-
-
-def _mapped(folder: Path, shape: tuple[int, ...], dtype: np.dtype, n_bytes: int) -> np.ndarray:
-    """Zeros in a file that has no name any more: however the process ends, nothing is left of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(prefix=".counts-", dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # a file with holes would end the process where the disk is full
-            os.posix_fallocate(file.fileno(), 0, n_bytes)
-        else:
-            file.truncate(n_bytes)
-        return np.asarray(np.memmap(file, dtype, "r+", shape=shape))  # a plain array, for compiled code
+            self.intersection_area = self._room.widened(self.intersection_area, WIDE, self._what)

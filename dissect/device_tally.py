@@ -1,9 +1,7 @@
 """Masks against labels where the maps are: `parallel_tally.ParallelTally` on a GPU, with the same counts.
 
-with DeviceTally(
-    layers, data, union="category", geometry=geometry, thresholds=thresholds, masks=masks, labels=labels, workers=2,
-    fold_of=fold_of, folder=folder, memory_bytes=2**28, device="cuda",
-) as tally:
+task = TallyTask(...)                     # as for `ParallelTally`
+with DeviceTally(task, pairing=own_labels(fold_of), masks=masks, areas=areas, device="cuda") as tally:
     tally.add(images, batch)              # {layer: Maps} of these images, on the device or not
 tally.total()                             # pooled counts of all images
 tally.folds()                             # the same by fold of the images, along a first axis
@@ -16,23 +14,19 @@ saved is what `ParallelTally` saves, so that either goes on where the other stop
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.formats import NO_CONCEPT, LabelledImages
+from data_prep.formats import NO_CONCEPT
 from dissect.candidates import Maps
 from dissect.device_masks import DeviceAxes, masks_above
-from dissect.images import LabelCache
-from dissect.layers import Layer
+from dissect.image_areas import ImageAreas
 from dissect.mask_recorder import MaskRecorder
-from dissect.parallel_tally import Alike, ParallelTally
+from dissect.parallel_tally import Alike, Pairing, ParallelTally, TallyTask
 from dissect.scores import Counts
-from dissect.settings import UnionRule
 from dissect.tally import LabelStack
-from dissect.upsample import Geometry
 
 
 class DeviceTally(ParallelTally):
@@ -40,29 +34,20 @@ class DeviceTally(ParallelTally):
 
     def __init__(
         self,
-        layers: Sequence[Layer],
-        data: LabelledImages,
+        task: TallyTask,
         *,
-        union: UnionRule,
-        geometry: Geometry,
-        thresholds: Sequence[np.ndarray],
+        pairing: Pairing,
         masks: MaskRecorder,
-        labels: LabelCache,
-        workers: int,
-        fold_of: np.ndarray,
-        folder: Path,
-        memory_bytes: int,
+        areas: ImageAreas | None = None,
         device: str | torch.device,
     ) -> None:
-        """As `ParallelTally`. workers: threads that read labels. device: one on which PyTorch has float64."""
-        super().__init__(
-            layers, data, union=union, geometry=geometry, thresholds=thresholds, masks=masks, labels=labels, workers=workers,
-            fold_of=fold_of, folder=folder, memory_bytes=memory_bytes,
-        )  # fmt: skip
+        """As `ParallelTally`, where each image meets its own labels; its threads read labels. device: one on which PyTorch has
+        float64."""
+        super().__init__(task, pairing=pairing, masks=masks, areas=areas)
         self.device = torch.device(device)
         self._axes: dict[tuple[int, tuple[int, int]], DeviceAxes] = {}
-        self._strongest, self._fold_of = self._sent(masks.image), self._sent(fold_of)
-        self._thresholds = [torch.from_numpy(of_layer).to(self.device) for of_layer in thresholds]
+        self._strongest, self._fold_of = self._sent(masks.image), self._sent(pairing.fold[:, 0])
+        self._thresholds = [torch.from_numpy(of_layer).to(self.device) for of_layer in task.thresholds]
         self._to_device()
 
     def total(self) -> Counts:
@@ -105,6 +90,7 @@ class DeviceTally(ParallelTally):
         """Count the masks on the images `numbers`, ascending, whose label maps have one shape."""
         these, n_bytes = self._sent(numbers), -(-shape[0] * shape[1] // 8)
         places, bits = [self._sent(np.zeros(0))], [torch.zeros((0, n_bytes), dtype=torch.uint8, device=self.device)]
+        found = []
         for k, maps in batch.items():
             maps = maps.chosen(np.isin(maps.images, numbers))
             image, unit = self._sent(np.stack([maps.images, maps.units]))
@@ -129,7 +115,10 @@ class DeviceTally(ParallelTally):
             for concept in labels.whole_image[image_of].T:
                 self._add(row, concept.clamp(min=0), area * (concept >= 0))
             self._area.index_add_(0, row, area[:, None] * counted)
+            found.append(torch.stack([image, row_of_unit, area]))
         self.masks.keep(torch.cat(places).cpu().numpy(), shape, torch.cat(bits).cpu().numpy())
+        if self.areas and found:
+            self.areas.add_masks(*torch.cat(found, 1).cpu().numpy())
 
     def _meet(
         self, which: Tensor, position: Tensor, *, row: Tensor, image: Tensor, labels: _DeviceLabels, counted: Tensor

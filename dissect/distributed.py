@@ -4,6 +4,7 @@
     ...
     counts = pool_counts(tally.folds(), group)                                                           # on the first one
     gather_masks(masks, group)
+    unit_images, concept_images = pooled_areas(areas, n_concepts, group)
     images, skipped = pooled_numbers(tally.images, group), pooled_skipped(reader.skipped, group)
 
 What is called `pooled` leaves alone what it is given, so that a process that is stopped there saves its own share and no more;
@@ -26,6 +27,7 @@ from data_prep.common.locks import locked
 from data_prep.common.processes import Group
 from dissect.collected import Collected
 from dissect.device_tail import Tail
+from dissect.image_areas import ImageAreas, Lists, lists_of_concepts, lists_of_units
 from dissect.mask_recorder import MaskRecorder
 from dissect.scores import Counts
 from dissect.strongest import StrongestImages
@@ -99,6 +101,28 @@ def _pooled_strongest(strongest: StrongestImages, group: Group) -> StrongestImag
         pooled.merge(other)
     pooled.peak, pooled.image = group.broadcast(pooled.peak), group.broadcast(pooled.image)
     return pooled
+
+
+def pooled_used(images: Sequence[int], n_images: int, group: Group) -> np.ndarray:
+    """(n_images,) bool: the images that any process counted; on every process."""
+    counted = np.zeros(n_images, np.int64)
+    counted[list(images)] = 1
+    return group.total(counted) > 0
+
+
+def pooled_histograms(collected: Collected, group: Group) -> np.ndarray:
+    """(U, N) int64: the histograms of the units of all layers, over the images of all processes."""
+    return group.total(np.concatenate([histogram.on_host() for histogram in collected.histograms]))
+
+
+def pooled_areas(areas: ImageAreas, n_concepts: int, group: Group) -> tuple[Lists, Lists]:
+    """Of each unit, and of each concept, the images of all processes that it is in; on the first process."""
+    numbers = np.array(areas.images, np.int64)
+    every = list(group.gather(numbers)) or [numbers]
+    tables = list(group.gather(areas.mask_area[: len(numbers)])) or [areas.mask_area]
+    concepts = np.concatenate([np.zeros((0, 3), np.int64), *group.gather(areas.concept_area)])
+    units = lists_of_units(list(zip(every, tables, strict=True)))
+    return units, lists_of_concepts(concepts, np.sort(np.concatenate(every)), n_concepts)
 
 
 def pool_counts(folds: Counts, group: Group) -> Counts:

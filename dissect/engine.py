@@ -14,8 +14,6 @@ the network's: a convolution library may round their last bits differently for a
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +25,6 @@ import torch
 from torch import Tensor
 
 from data_prep.common.devices import is_cuda, usable_device
-from data_prep.common.errors import UserError
 from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
@@ -38,28 +35,33 @@ from dissect.device_tally import DeviceTally
 from dissect.distributed import (
     gather_masks,
     pool_counts,
+    pooled_areas,
+    pooled_histograms,
     pooled_numbers,
     pooled_skipped,
     pooled_strongest,
     pooled_thresholds,
+    pooled_used,
 )
-from dissect.first_pass import FirstPass
+from dissect.first_pass import FirstPass, check_all_counted
 from dissect.folds import image_folds
+from dissect.histograms import sampled_images
+from dissect.image_areas import ImageAreas, Lists
 from dissect.images import ImageReader, LabelCache, Position, check_usable
 from dissect.lanes import look_in_lanes, one_thread
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
-from dissect.network_source import source_hash
-from dissect.parallel_tally import ParallelTally
+from dissect.null import best_scores, others_labels
+from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
 from dissect.precision import full_precision
-from dissect.receptive_field import receptive_fields
+from dissect.preparing import channels_last, fingerprint_of, geometry_of
 from dissect.resume import resumable
+from dissect.room import Room
 from dissect.rotation import rotation_of
 from dissect.scores import Counts
 from dissect.settings import Execution, Settings
 from dissect.taps import Look
-from dissect.upsample import Geometry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,10 @@ class Dissection:
     """What is known of one network's units: `U` counts the units of all layers, layer after layer.
 
     folds: the counts by fold of the images, along a first axis; `counts` is their sum. masks: of each unit on its strongest
-    images.
-    threshold, max_activation: (U,) float32. images: numbers of the images used. skipped: (number, reason).
+    images. unit_images, concept_images: the images of each unit's mask, and of each concept.
+    threshold, max_activation: (U,) float32. histogram: (U, N) int64, see `histograms`. null_score: (R, U) float64, the best score
+    of each unit with the labels of other images in each round of the null, or None.
+    images: numbers of the images used. skipped: (number, reason).
     varying: how the network answers differently to the same images, where that was allowed.
     seconds: time by stage, as the loop waits for it; `forward` includes `read`, the wait for the reading threads, and
     `forward again` is the second pass, where one was made.
@@ -80,6 +84,10 @@ class Dissection:
     threshold: np.ndarray
     max_activation: np.ndarray
     masks: MaskRecorder
+    histogram: np.ndarray
+    unit_images: Lists
+    concept_images: Lists
+    null_score: np.ndarray | None
     images: np.ndarray
     skipped: list[tuple[int, str]]
     varying: str
@@ -117,12 +125,13 @@ def dissect(
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
     model, rotate = channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
     geometry = geometry_of(network, layers, settings)  # looks at the network, so before it is tapped
-    fold_of = image_folds([image.name for image in data.images], settings.n_folds)
-    decides = _fingerprint(network, layers, data, settings)
+    names = [image.name for image in data.images]
+    decides = fingerprint_of(network, layers, data, settings)
     folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
-        layers, n_images=len(data.images), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
+        layers, n_images=len(names), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
         memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides, gpu=gpu,
+        sampled=sampled_images(names),
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.n_together, workers=execution.n_workers,
@@ -171,19 +180,33 @@ def dissect(
             for batch, maps in clock.iterate("forward again", look_at(_second_time(reader, after), observe)):
                 yield batch.numbers, collected.passing(batch.numbers, maps, thresholds)
 
-        # What lies above it, at the size of the label map, against every concept.
-        counting = partial(DeviceTally, device=gpu) if gpu else ParallelTally
-        with clock("tally"), counting(
-            layers, data, union=settings.union, geometry=geometry, thresholds=thresholds,
-            masks=masks, labels=reader.label_cache, workers=execution.n_workers, fold_of=fold_of,
-            folder=folder, memory_bytes=max(execution.memory_bytes - collected.n_bytes, 0),
-        ) as tally:  # fmt: skip
-            checkpoint.begin("tally", tally)
+        def sweep(stage: str, tally: ParallelTally) -> None:
+            checkpoint.begin(stage, tally)
             for images, maps_above in passing(after=max(tally.images, default=-1)):
                 tally.add(images, maps_above)
                 checkpoint()
-                progress("tally", len(tally.images), collected.n_seen)
-            _check_all_counted(reader, tally.images)
+                progress(stage, len(tally.images), collected.n_seen)
+            check_all_counted(reader, tally.images)
+
+        # What lies above it, at the size of the label map, against every concept.
+        room = Room(folder, execution.memory_bytes - collected.n_bytes)
+        n_units = sum(layer.n_units for layer in layers)
+        areas = ImageAreas(n_images=len(names), n_rows=collected.n_seen, n_units=n_units, room=room)
+        task = TallyTask(
+            layers=layers, data=data, union=settings.union, geometry=geometry, thresholds=thresholds,
+            labels=reader.label_cache, workers=execution.n_workers, room=room,
+        )  # fmt: skip
+        own = own_labels(image_folds(names, settings.n_folds))
+        counting = partial(DeviceTally, device=gpu) if gpu else ParallelTally
+        with clock("tally"), counting(task, pairing=own, masks=masks, areas=areas) as tally:
+            sweep("tally", tally)
+
+        # The same masks against the labels of other images: what chance gives.
+        chance = None
+        if settings.null:
+            others = others_labels(names, pooled_used(tally.images, len(names), group), settings.null)
+            with clock("null"), ParallelTally(task, pairing=others) as chance:
+                sweep("null", chance)
         group.wait()  # until here each process can save its share, should another one end
 
     # What the processes counted, put together on the first one.
@@ -191,6 +214,9 @@ def dissect(
         folds = tally.folds()
         total = pool_counts(folds, group)
         gather_masks(masks, group)
+        unit_images, concept_images = pooled_areas(areas, len(data.concepts), group)
+        histogram = pooled_histograms(collected, group)
+    null_score = best_scores(chance, settings, tally.concept_category, group) if chance else None
 
     return Dissection(
         layers=layers,
@@ -199,6 +225,10 @@ def dissect(
         threshold=np.concatenate(thresholds),
         max_activation=np.concatenate([layer.peak[:, 0] for layer in strongest]),
         masks=masks,
+        histogram=histogram,
+        unit_images=unit_images,
+        concept_images=concept_images,
+        null_score=null_score,
         images=pooled_numbers(tally.images, group),
         skipped=skipped,
         varying=steady.varying,
@@ -222,39 +252,3 @@ def _first_time(reader: ImageReader, clock: Clock) -> Iterator[_Batch]:
 def _second_time(reader: ImageReader, after: int) -> Iterator[_Batch]:
     for numbers, pixels in reader.batches_again(after):
         yield _Batch(numbers, pixels, reader.position)
-
-
-def _check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
-    """Raises `UserError` unless each image that was read is counted, once: the maps come back from files of the folder."""
-    read = sorted(set(reader.numbers[: reader.n_read].tolist()) - {number for number, _ in reader.skipped})
-    if sorted(counted) != read:
-        raise UserError(
-            f"{len(counted)} images were counted and {len(read)} were read, so the files of the run were changed while it was at "
-            f"work: delete its folder, and run again."
-        )
-
-
-def channels_last(model: torch.nn.Module) -> torch.nn.Module:
-    """The memory layout in which a CPU convolves fastest, where the network's weights allow it."""
-    with contextlib.suppress(RuntimeError):  # weights of five dimensions know no such layout
-        model.to(memory_format=torch.channels_last)
-    return model
-
-
-def _fingerprint(network: Network, layers: Sequence[Layer], data: LabelledImages, settings: Settings) -> str:
-    """A hash of all that decides the result but the images, which `resume` looks at one by one."""
-    images = [image.name for image in data.images]
-    prepared = (network.input_size, network.mean, network.std)
-    code = source_hash(network.spec, network.model)
-    labels = (tuple(data.categories), list(data.concepts))
-    decides = (network.weights_hash(), code, prepared, list(layers), labels, images, settings)
-    return hashlib.sha256(repr(decides).encode()).hexdigest()
-
-
-def geometry_of(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:
-    """Where label pixels lie on the maps of each layer, by the run's rule (`upsample`)."""
-    shapes = [layer.shape[1:] for layer in layers if layer.shape]  # a chosen layer always has one
-    if settings.upsample == "half-pixel":
-        return Geometry(shapes)
-    anchors = [receptive_fields(network.model, layer.module, network.input_size, layer.layout) for layer in layers]
-    return Geometry(shapes, anchors, network.input_size)

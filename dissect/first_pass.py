@@ -11,7 +11,7 @@ then: a run that failed on a damaged image resumes once it was restored.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -66,3 +66,13 @@ class FirstPass:
         reader.n_read, reader.skipped = n_read, skipped
         reader.digests[read] = digests
         self.reached = reader.position
+
+
+def check_all_counted(reader: ImageReader, counted: Sequence[int]) -> None:
+    """Raises `UserError` unless each image that was read is counted, once: the maps come back from files of the folder."""
+    read = sorted(set(reader.numbers[: reader.n_read].tolist()) - {number for number, _ in reader.skipped})
+    if sorted(counted) != read:
+        raise UserError(
+            f"{len(counted)} images were counted and {len(read)} were read, so the files of the run were changed while it was at "
+            f"work: delete its folder, and run again."
+        )

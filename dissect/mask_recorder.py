@@ -31,6 +31,11 @@ class MaskRecorder:
         image = np.where(peak > np.concatenate(thresholds)[:, None], image, -1).astype(np.int32)
         return cls(image, np.where(image < 0, np.float32("nan"), peak))
 
+    @classmethod
+    def of_nothing(cls, n_units: int) -> MaskRecorder:
+        """One that keeps no mask."""
+        return cls(np.full((n_units, 1), -1, np.int32), np.full((n_units, 1), np.nan, np.float32))
+
     def places(self, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
         """(n,) int64: where the masks of units in rows (n,) on images (n,) belong; -1 for most, which are not kept."""
         kept = self.image[rows] == images[:, None]

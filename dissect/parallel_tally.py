@@ -1,14 +1,17 @@
 """Masks against labels, a few images at a time, on several threads.
 
-with ParallelTally(
-    layers, data, union="category", geometry=geometry, thresholds=thresholds, masks=masks, labels=labels, workers=2,
-    fold_of=fold_of, folder=folder, memory_bytes=2**28,
-) as tally:
+task = TallyTask(
+    layers=layers, data=data, union="category", geometry=geometry, thresholds=thresholds, labels=labels, workers=2,
+    room=Room(folder, 2**28),
+)
+with ParallelTally(task, pairing=own_labels(fold_of), masks=masks, areas=areas) as tally:
     tally.add(images, batch)              # {layer: Maps} of these images
 tally.total()                             # pooled counts of all images
 tally.folds()                             # the same by fold of the images, along a first axis
 
 The threads share one table of counts: each takes units of its own. What is counted so far can be saved, and restored (`state`).
+Whose labels the masks of an image meet, and in which fold that is counted, says the `Pairing`: its own, or, as a control, those
+of other images (`dissect.null`).
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +29,11 @@ import numpy as np
 from data_prep.formats import LabelledImages
 from dissect.candidates import Maps
 from dissect.count_tables import CountTables
+from dissect.image_areas import ImageAreas
 from dissect.images import LabelCache
 from dissect.layers import Layer
 from dissect.mask_recorder import MaskRecorder
+from dissect.room import Room
 from dissect.scores import Counts, category_numbers
 from dissect.settings import UnionRule
 from dissect.tally import FlatLabels, LabelStack, Masks, count_masks, flatten, stack
@@ -36,6 +41,42 @@ from dissect.upsample import Geometry
 
 LEAST_MAPS = 256
 """Maps that are worth a thread's while: fewer take less time than to hand them over."""
+
+
+class Pairing(NamedTuple):
+    """Whose labels the masks of each image of the data set are counted against, and in which fold of the counts.
+
+    image, fold: (n, R) int64, for each image R other numbers of images, or its own.
+    """
+
+    image: np.ndarray
+    fold: np.ndarray
+
+
+def own_labels(fold_of: np.ndarray) -> Pairing:
+    """Each image with its own labels. fold_of: (n,) fold of each image (`folds.image_folds`).
+
+    >>> own_labels(np.array([1, 0])).image.tolist()
+    [[0], [1]]
+    """
+    return Pairing(np.arange(len(fold_of))[:, None], fold_of[:, None])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TallyTask:
+    """Units, and the labels that they are counted against: what all tallies of one network have in common.
+
+    geometry, thresholds: of each layer's maps and units, in the order of `layers`. room: for the counts.
+    """
+
+    layers: Sequence[Layer]
+    data: LabelledImages
+    union: UnionRule
+    geometry: Geometry
+    thresholds: Sequence[np.ndarray]
+    labels: LabelCache
+    workers: int
+    room: Room
 
 
 class _Seen(NamedTuple):
@@ -46,19 +87,23 @@ class _Seen(NamedTuple):
 
 
 class Alike(NamedTuple):
-    """Images whose label maps have one shape: their numbers, ascending, and their labels in that order."""
+    """Images, by ascending numbers, that meet label maps of one shape: those of the k-th lie in `labels` from `first[k]` to
+    before `first[k + 1]`."""
 
     numbers: np.ndarray
+    first: np.ndarray
     shape: tuple[int, int]
     labels: LabelStack
 
 
 class _Piece(NamedTuple):
-    """Some maps of one layer on such images. places, bits: of the masks to keep (`MaskRecorder`)."""
+    """Some maps of one layer on such images. of_image: (n,) the image of each. places, bits: of the masks to keep
+    (`MaskRecorder`)."""
 
     layer: int
     images: Alike
     masks: Masks
+    of_image: np.ndarray
     places: np.ndarray
     bits: np.ndarray
 
@@ -68,32 +113,26 @@ class ParallelTally:
 
     def __init__(
         self,
-        layers: Sequence[Layer],
-        data: LabelledImages,
+        task: TallyTask,
         *,
-        union: UnionRule,
-        geometry: Geometry,
-        thresholds: Sequence[np.ndarray],
-        masks: MaskRecorder,
-        labels: LabelCache,
-        workers: int,
-        fold_of: np.ndarray,
-        folder: Path,
-        memory_bytes: int,
+        pairing: Pairing,
+        masks: MaskRecorder | None = None,
+        areas: ImageAreas | None = None,
     ) -> None:
-        """geometry, thresholds: of each layer's maps and units, in the order of `layers`. masks: is given the masks to keep.
-        fold_of: (n,) fold of each image of the data set (`folds.image_folds`). folder: takes the counts where they need more than
-        `memory_bytes`."""
-        self.union: UnionRule = union
-        self.geometry, self.thresholds, self.masks, self.labels = geometry, thresholds, masks, labels
-        self.workers, self.fold_of = max(workers, 1), fold_of
-        self.first_row = np.cumsum([0, *(layer.n_units for layer in layers)])
-        self.concept_category = category_numbers([concept.category for concept in data.concepts], data.categories)
-        self.n_categories = len(data.categories)
+        """masks, areas: are given the masks to keep, and the size of each on each image."""
+        self.union: UnionRule = task.union
+        self.geometry, self.thresholds, self.labels = task.geometry, task.thresholds, task.labels
+        self.workers, self.pairing, self.areas = max(task.workers, 1), pairing, areas
+        self.first_row = np.cumsum([0, *(layer.n_units for layer in task.layers)])
+        n_units = int(self.first_row[-1])
+        self.masks = masks or MaskRecorder.of_nothing(n_units)
+        concepts, categories = task.data.concepts, task.data.categories
+        self.concept_category = category_numbers([concept.category for concept in concepts], categories)
+        self.n_categories = len(categories)
         self.images: list[int] = []
         self._tables = CountTables(
-            n_folds=int(fold_of.max(initial=0)) + 1, n_units=int(self.first_row[-1]), n_concepts=len(data.concepts),
-            n_categories=self.n_categories, folder=folder, memory_bytes=memory_bytes,
+            n_folds=int(pairing.fold.max(initial=0)) + 1, n_units=n_units, n_concepts=len(concepts),
+            n_categories=self.n_categories, room=task.room,
         )  # fmt: skip
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="tally")
 
@@ -105,26 +144,36 @@ class ParallelTally:
 
     def add(self, images: np.ndarray, batch: dict[int, Maps]) -> None:
         """images: (B,) numbers of the images; batch: layer -> those of their maps that pass the thresholds."""
-        seen = dict(zip(images.tolist(), self._threads.map(self._labels_of, images.tolist()), strict=True))
-        by_shape: dict[tuple[int, int], list[int]] = {}
-        for image, (shape, labels) in seen.items():
-            annotated = labels.annotated | (self.union == "all-images")
-            self._tables.add_labels(int(self.fold_of[image]), shape[0] * shape[1], labels.concept_area, annotated)
-            by_shape.setdefault(shape, []).append(image)
+        others = np.unique(self.pairing.image[images]).tolist()
+        seen = dict(zip(others, self._threads.map(self._labels_of, others), strict=True))
+        by_shape: dict[tuple[int, int], list[tuple[int, int, FlatLabels]]] = {}
+        for image in np.sort(images).tolist():
+            for other, fold in zip(self.pairing.image[image].tolist(), self.pairing.fold[image].tolist(), strict=True):
+                shape, labels = seen[other]
+                annotated = labels.annotated | (self.union == "all-images")
+                self._tables.add_labels(fold, shape[0] * shape[1], labels.concept_area, annotated)
+                by_shape.setdefault(shape, []).append((image, fold, labels))
+        if self.areas:
+            for image in images.tolist():
+                self.areas.add_image(image, seen[image].labels.concept_area)
         alike = []
-        for shape, numbers in by_shape.items():
-            labels_of = [seen[number].labels for number in sorted(numbers)]
-            fold_of = self.fold_of[sorted(numbers)]
-            alike.append(Alike(np.sort(numbers), shape, stack(labels_of, fold_of, self.union)))
+        for shape, met in by_shape.items():
+            numbers, first = np.unique([image for image, _, _ in met], return_index=True)
+            labels_of = stack([labels for *_, labels in met], np.array([fold for _, fold, _ in met]), self.union)
+            alike.append(Alike(numbers, np.append(first, len(met)), shape, labels_of))
         self._count(alike, batch)
         self.images.extend(images.tolist())
 
     def _count(self, alike: Sequence[Alike], batch: Mapping[int, Maps]) -> None:
         """Count the masks on the images of a batch."""
-        pieces = [self._piece(k, maps, images) for images in alike for k, maps in batch.items()]
+        at_home = {k: maps.at_home() for k, maps in batch.items()}
+        pieces = [self._piece(k, maps, images) for images in alike for k, maps in at_home.items()]
         list(self._threads.map(lambda job: job(), [job for piece in pieces for job in self._jobs(piece)]))  # raises
         for piece in pieces:
             self.masks.keep(piece.places, piece.images.shape, piece.bits)
+            if self.areas:
+                met = piece.masks.area > 0
+                self.areas.add_masks(piece.of_image[met], piece.masks.unit_rows[met], piece.masks.area[met])
 
     def total(self) -> Counts:
         """The counts of all images so far. With one fold its arrays are those of `folds`."""
@@ -134,17 +183,21 @@ class ParallelTally:
         """The counts by fold of the images so far, along the first axis; they may lie in a file."""
         return self._tables.folds()
 
+    def each_fold(self) -> Iterator[Counts]:
+        """The counts of one fold of the images so far after the other."""
+        return self._tables.each_fold()
+
     def state(self) -> dict[str, np.ndarray]:
         """All there is to save of the images counted so far, between two calls of `add`."""
         return {
             "images": np.array(self.images, np.int64), "counted_with": np.array(self._counted_with()),
-            **self._tables.state(), **self.masks.state(),
+            **self._tables.state(), **self.masks.state(), **(self.areas.state() if self.areas else {}),
         }  # fmt: skip
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Continue from what `state` gave. Raises `ValueError` or `KeyError`, and changes nothing, where that is of other
         thresholds, folds or strongest images, or damaged."""
-        images, n_images = arrays["images"], len(self.fold_of)
+        images, n_images = arrays["images"], len(self.pairing.image)
         if str(arrays["counted_with"]) != self._counted_with():
             raise ValueError("it was counted with other thresholds, or another rule")
         if (
@@ -155,14 +208,18 @@ class ParallelTally:
             raise ValueError("its images are others")
         masks = MaskRecorder(self.masks.image, self.masks.peak)
         masks.restore(arrays)
+        if self.areas:
+            self.areas.check(arrays)
         self._tables.restore(arrays)
+        if self.areas:
+            self.areas.restore(arrays)
         self.masks.restore(arrays)
         self.images = images.tolist()
 
     def _counted_with(self) -> str:
         """A hash of what decides a count beside the image."""
         digest = hashlib.sha256(f"{self.union} {self.geometry.shapes} {self.geometry.anchors}".encode())
-        for array in (*self.thresholds, self.fold_of):
+        for array in (*self.thresholds, *self.pairing):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
@@ -179,13 +236,16 @@ class ParallelTally:
         wanted = places >= 0
         masks = Masks(
             maps=np.ascontiguousarray(maps.maps),
-            image=np.where(of_these, place, -1),
+            first=images.first[place],
+            end=np.where(of_these, images.first[place + 1], images.first[place]),
             unit_rows=unit_rows,
             thresholds=self.thresholds[k][maps.units],
             bits_row=np.where(wanted, np.cumsum(wanted) - 1, -1),
+            area=np.zeros(len(place), np.int64),
         )
         n_bytes = -(-images.shape[0] * images.shape[1] // 8)
-        return _Piece(k, images, masks, places[wanted], np.zeros((np.count_nonzero(wanted), n_bytes), np.uint8))
+        bits = np.zeros((np.count_nonzero(wanted), n_bytes), np.uint8)
+        return _Piece(k, images, masks, maps.images, places[wanted], bits)
 
     def _jobs(self, piece: _Piece) -> Iterator[Callable[[], None]]:
         """Each counts a share of the layer's units."""

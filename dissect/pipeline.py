@@ -31,12 +31,14 @@ from dissect.claim import claim, is_finished
 from dissect.distributed import part_of
 from dissect.engine import Dissection, dissect
 from dissect.facts import PREPROCESSING
+from dissect.histograms import EDGES
 from dissect.images import LabelCache, turned_images
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
 from dissect.network_source import source_hash
+from dissect.responses import responses_arrays
 from dissect.run_files import read_arrays, read_info, record_of, write_arrays
-from dissect.run_info import FILE_NAME, FORMAT_VERSION, is_file_name, seal
+from dissect.run_info import ARRAYS, CONCEPT_IMAGES, FILE_NAME, FORMAT_VERSION, is_file_name, seal
 from dissect.run_schema import FOLD, is_below
 from dissect.run_store import Run, open_run
 from dissect.settings import LAYERS, Execution, Settings
@@ -112,7 +114,7 @@ def run(
 
 
 def _files_of(network: Network) -> list[str]:
-    return [f"{kind}/{network.name}.npz" for kind in ("strongest", "counts")]
+    return [*(f"{kind}/{network.name}.npz" for kind in ARRAYS), CONCEPT_IMAGES]
 
 
 def _is_stored(network: Network, files: Mapping[str, Any]) -> bool:
@@ -290,13 +292,15 @@ def _versions() -> dict[str, str]:
 
 
 def _store(out: Path, name: str, result: Dissection, data: LabelledImages) -> None:
-    """The masks on the strongest images first: a network counts as stored once its counts are there."""
+    """The counts last: with them there is all that a network has in the folder."""
     arrays = result.masks.arrays()
     # From numbers in the data set to rows of images.csv, which lists only the images used.
     arrays["image"] = np.where(arrays["image"] < 0, -1, np.searchsorted(result.images, arrays["image"])).astype(
         np.int32
     )
     write_arrays(out / "strongest" / f"{name}.npz", arrays)
+    write_arrays(out / "responses" / f"{name}.npz", responses_arrays(result.unit_images, result.histogram, EDGES))
+    write_arrays(out / CONCEPT_IMAGES, result.concept_images._asdict())
     skipped = [[data.images[number].name, reason] for number, reason in result.skipped]
     write_arrays(out / "counts" / f"{name}.npz", tables.counts_arrays(result, skipped))
 

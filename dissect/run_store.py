@@ -20,6 +20,8 @@ A finished folder holds
     labels.csv           with folds only: the best concepts of each unit, and all that its label may be: LABEL_COLUMNS
     counts/NETWORK.npz   the counts of one network and what else the tables are made of: see below
     strongest/NETWORK.npz  the strongest images of every unit with their masks: see `StrongestMasks`
+    responses/NETWORK.npz  the images in which every unit's mask is, and histograms of its activations: see `responses`
+    concept_images.npz   the images that show each concept
     DONE                 written last; a folder without it is not a result
 
 `U` counts the units of one network in the order of its rows in `units.csv`, `C` the rows of `concepts.csv`, `K` the categories
@@ -35,6 +37,10 @@ in the order of run.json, `F` folds. The arrays of counts/NETWORK.npz, areas in 
     max_activation       (U,) float32, its largest activation
     images               (n,) int64, numbers of the images used in the data set; row i of images.csv is images[i]
     skipped              (n, 2) text, name of each image that could not be used, and why
+
+with a null of R rounds
+
+    null_score           (R, U) float64, each unit's best score with the labels of other images, see `null`
 
 and with folds, for the images of each fold alone:
 
@@ -56,8 +62,8 @@ import numpy as np
 import pandas as pd
 
 from data_prep.common.errors import UserError, choose
+from dissect import responses
 from dissect import run_schema as schema
-from dissect.notebook import run_html, unit_html
 from dissect.run_files import RunFolderError, read_arrays, read_info, verify, write_arrays, write_table
 from dissect.run_info import FORMAT_VERSION, check_info, files_of, seal
 from dissect.run_schema import FOLD
@@ -94,13 +100,6 @@ class StrongestMasks:
     mask_offset: np.ndarray  # (U, N) int64: first byte of the mask in mask_bits
     mask_bits: np.ndarray  # uint8, every mask's rows packed as one string of bits
 
-    @classmethod
-    def none(cls, n_units: int) -> StrongestMasks:
-        """Those of units of which no image is kept: N is 0."""
-        nothing = np.zeros((n_units, 0), np.int32)
-        shape = np.zeros((n_units, 0, 2), np.int32)
-        return cls(nothing, nothing.astype(np.float32), shape, nothing.astype(np.int64), np.zeros(0, np.uint8))
-
     def mask(self, unit_row: int, rank: int) -> np.ndarray:
         """(H, W) bool mask of the unit in row `unit_row` on its strongest image number `rank` (0 = strongest)."""
         height, width = (int(n) for n in self.mask_shape[unit_row, rank])
@@ -123,9 +122,6 @@ class Unit:
     concepts: pd.DataFrame
     by_category: pd.DataFrame
 
-    def _repr_html_(self) -> str:
-        return unit_html(self)
-
 
 @dataclass(frozen=True)
 class Run:
@@ -133,9 +129,6 @@ class Run:
 
     path: Path
     info: dict[str, Any]
-
-    def _repr_html_(self) -> str:
-        return run_html(self)
 
     @cached_property
     def units(self) -> pd.DataFrame:
@@ -148,7 +141,7 @@ class Run:
     def concepts(self) -> pd.DataFrame:
         """One row for each concept: CONCEPT_COLUMNS."""
         path = self.path / "concepts.csv"
-        table = self._table("concepts.csv", schema.CONCEPTS)
+        table = schema.checked_table(path, schema.CONCEPTS)
         schema.check_numbered(path, table, "concept")
         return table
 
@@ -207,43 +200,23 @@ class Run:
         return self.info["settings"].get("score", "iou")
 
     @property
-    def source(self) -> str:
-        """Of what `dissect import` made this run, as "netdissect tally"; "" for one of this toolkit.
-
-        An imported run knows the best concept of each unit in each category and no more: what else there is in `units`,
-        `unit_category` and `concepts` may be NaN or `pandas.NA`, it has no images, and `counts` and what needs them refuse.
-        """
-        return self.info.get("source", {}).get("format", "")
-
-    def refuse_imported(self, what: str) -> None:
-        """Raises `UserError`, saying that there is no such thing, for an imported run."""
-        if self.source:
-            raise UserError(
-                f"{self.path} was imported from a {self.source}, which tells the best concept of each category and no more: it "
-                f"has no {what}."
-            )
-
-    @property
     def image_root(self) -> Path:
         """The folder that the image names of `images.csv` are relative to."""
         return Path(self.info["data"]["images"])
 
     def counts(self, network: str) -> dict[str, np.ndarray]:
         """The arrays of counts/NETWORK.npz, as the module describes them. Raises `UserError` for an unknown network."""
-        self.refuse_imported("counts of every unit with every concept")
         path = self.path / "counts" / f"{self._known(network)}.npz"
         arrays = read_arrays(path)
         schema.check_counts(
             path, arrays, n_units=self._n_units(network), n_concepts=len(self.concepts), n_categories=len(self._categories),
-            n_folds=self._n_folds,
+            n_folds=self._n_folds, n_rounds=self.info["settings"].get("null", 0),
         )  # fmt: skip
         return arrays
 
     def strongest_masks(self, network: str) -> StrongestMasks:
         """The strongest images of every unit of one network, with their masks. Raises `UserError` for an unknown network."""
         path = self.path / "strongest" / f"{self._known(network)}.npz"
-        if self.source:
-            return StrongestMasks.none(self._n_units(network))
         arrays = read_arrays(path)
         schema.check_strongest(path, arrays, n_units=self._n_units(network), n_images=len(self.images))
         return StrongestMasks(**arrays)
@@ -284,6 +257,36 @@ class Run:
         layer: as `units` names it, or the tapped module's name. unit: counts from 0. operator: needed only where the layer
         has several. Raises `UserError`, offering the nearest names, where the run has no such unit.
         """
+        row, facts = self._facts(network, layer, unit, operator)
+        return Unit(facts, self._concepts_of(network, row), self._categories_of(facts))
+
+    def images_with(self, label: str, category: str | None = None) -> pd.DataFrame:
+        """The images that show a concept: `run.images_with("lamp")`; columns `image` (row of `images`), `name` and `area`, its
+        label pixels there, in the order of `images`.
+
+        category: needed only where several have a label of this name. Raises `UserError` for an unknown concept.
+        """
+        return responses.images_with(self, label, category)
+
+    def images_of(self, network: str, layer: str | int, unit: int, operator: str | None = None) -> pd.DataFrame:
+        """The images in which a unit's mask has pixels, named as for `unit`: columns `image` (row of `images`), `name` and
+        `mask_area`, the label pixels of the mask there, in the order of `images`. Raises as `unit` does."""
+        row, _ = self._facts(network, layer, unit, operator)
+        return responses.images_of(self, network, row, self._n_units(network))
+
+    def histograms(self, network: str) -> tuple[np.ndarray, np.ndarray]:
+        """(edges, counts) of one network: (N + 1,) float32, and (U, N) int64, how many activations of each unit lie in each bin,
+        on all images or, of a large set, on some. Raises `UserError` for an unknown network."""
+        arrays = responses.responses_of(self, self._known(network), self._n_units(network))
+        return arrays["edges"], arrays["histogram"]
+
+    def null_score(self, network: str) -> np.ndarray | None:
+        """(R, U) float64: the best score of each unit with the labels of other images, in each round of the null; None for a run
+        without. Raises `UserError` for an unknown network."""
+        return self.counts(network).get("null_score")
+
+    def _facts(self, network: str, layer: str | int, unit: int, operator: str | None) -> tuple[int, pd.Series]:
+        """A unit's number among the units of the network, and its row of units.csv."""
         table = self.units[self.units["network"] == self._known(network)].reset_index(drop=True)
         named = table[table["layer"] == str(layer)]
         named = named if len(named) else table[table["module"] == str(layer)]
@@ -302,10 +305,7 @@ class Run:
             raise UserError(
                 f"Layer {layer} of {network} has no unit {unit!r}; its units are 0 to {named['unit'].max()}."
             )
-        facts = found.iloc[0]
-        by_category = self._categories_of(facts)
-        concepts = _best_of(by_category) if self.source else self._concepts_of(network, int(found.index[0]))
-        return Unit(facts, concepts, by_category)
+        return int(found.index[0]), found.iloc[0]
 
     @property
     def _network_names(self) -> list[str]:
@@ -329,12 +329,9 @@ class Run:
         (entry,) = (each for each in self.networks if each["name"] == network)
         return sum(layer["n_units"] for layer in entry["layers"])
 
-    def _table(self, name: str, columns: schema.Columns) -> pd.DataFrame:
-        return schema.checked_table(self.path / name, schema.imported(columns) if self.source else columns)
-
     def _labelled(self, name: str, columns: schema.Columns) -> pd.DataFrame:
         """A table whose rows carry a concept of concepts.csv, or none."""
-        table = self._table(name, columns)
+        table = schema.checked_table(self.path / name, columns)
         schema.check_concepts(self.path / name, table, self.concepts)
         return table
 
@@ -361,15 +358,6 @@ class Run:
         table = self.unit_category
         same = [table[name] == facts[name] for name in ("network", "layer", "operator", "unit")]
         return table[np.logical_and.reduce(same)].iloc[:, table.columns.get_loc("category") :].reset_index(drop=True)
-
-
-def _best_of(by_category: pd.DataFrame) -> pd.DataFrame:
-    """What `Unit.concepts` of an imported run can be: the best concept of each category, best first."""
-    table = by_category[by_category["iou"] > 0]
-    union = table["mask_area"] + table["concept_area"] - table["intersection_area"]
-    table = table.assign(score=table["iou"], union_area=union)
-    columns = ["category", "label", "iou", "score", "intersection_area", "union_area"]
-    return table[columns].sort_values("iou", ascending=False, kind="stable", ignore_index=True)
 
 
 def open_run(path: str | Path) -> Run:

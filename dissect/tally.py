@@ -113,16 +113,19 @@ def stack(seen: Sequence[FlatLabels], fold: np.ndarray, union: UnionRule) -> Lab
 class Masks(NamedTuple):
     """Maps of a layer whose masks are to be counted against a `LabelStack`.
 
-    maps: (n, h, w) float32. image: (n,) int64, which of the stack's images each is of; -1 for one of none of them. unit_rows:
-    (n,) int64, rows of the tables of counts. thresholds: (n,) float32. bits_row: (n,) int64, where its bits are wanted; -1 where
-    they are not.
+    maps: (n, h, w) float32. first, end: (n,) int64, each mask is counted against the labels of the stack's images from `first` to
+    before `end`; equal for a map that has nothing to do with them. unit_rows: (n,) int64, rows of the tables of counts.
+    thresholds: (n,) float32. bits_row: (n,) int64, where its bits are wanted; -1 where they are not. area: (n,) int64, takes the
+    pixels of each mask.
     """
 
     maps: np.ndarray
-    image: np.ndarray
+    first: np.ndarray
+    end: np.ndarray
     unit_rows: np.ndarray
     thresholds: np.ndarray
     bits_row: np.ndarray
+    area: np.ndarray
 
 
 class Tally:
@@ -156,8 +159,9 @@ class Tally:
     ) -> None:
         """Count the masks of some units on one image. maps: (n, h, w) float32; unit_rows: (n,) rows of this tally;
         thresholds: (n,) float32; rows, columns: where the label map's pixels lie on the maps."""
-        of_this = np.zeros(len(maps), np.int64)
-        masks = Masks(np.ascontiguousarray(maps), of_this, unit_rows.astype(np.int64), thresholds, of_this - 1)
+        zero = np.zeros(len(maps), np.int64)
+        rows_of = unit_rows.astype(np.int64)
+        masks = Masks(np.ascontiguousarray(maps), zero, zero + 1, rows_of, thresholds, zero - 1, zero.copy())
         count_masks(
             masks, 0, len(self.mask_area), rows, columns, stack([seen], np.zeros(1, np.int64), self.union),
             self.union == "touched", np.zeros((0, 0), np.uint8), self.intersection_area[None], self.mask_area[None],
@@ -223,31 +227,33 @@ def count_masks(  # pragma: no cover - compiled
     take other rows do not meet. bits: (m, bytes) uint8, 0; takes the bits of the masks that are wanted."""
     mask = np.empty(rows.weight.size * columns.weight.size, np.int32)
     for m in range(len(masks.maps)):
-        b, unit = masks.image[m], masks.unit_rows[m]
-        if b < 0 or unit < first_row or unit >= end_row:
+        unit = masks.unit_rows[m]
+        if masks.first[m] == masks.end[m] or unit < first_row or unit >= end_row:
             continue
         area = positions_above(masks.maps[m], np.float64(masks.thresholds[m]), rows, columns, mask)
+        masks.area[m] = area
         if area == 0:
             continue
-        fold = labels.fold[b]
-        areas, counted = intersection_area[fold, unit], labels.counts_in[b].copy()
-        for p in range(labels.first_plane[b], labels.first_plane[b + 1]):
-            plane = labels.planes[p]
-            hits = 0
-            for n in range(area):
-                concept = plane[mask[n]]
-                if concept >= 0:
-                    areas[concept] += 1
-                    hits += 1
-            if only_touched and hits > 0:
-                counted[labels.plane_category[p]] = True
-        for w in range(labels.first_whole[b], labels.first_whole[b + 1]):
-            areas[labels.whole_image[w]] += area
-            if only_touched:
-                counted[labels.whole_category[w]] = True
-        for category in range(len(counted)):
-            if counted[category]:
-                mask_area[fold, unit, category] += area
+        for b in range(masks.first[m], masks.end[m]):
+            fold = labels.fold[b]
+            areas, counted = intersection_area[fold, unit], labels.counts_in[b].copy()
+            for p in range(labels.first_plane[b], labels.first_plane[b + 1]):
+                plane = labels.planes[p]
+                hits = 0
+                for n in range(area):
+                    concept = plane[mask[n]]
+                    if concept >= 0:
+                        areas[concept] += 1
+                        hits += 1
+                if only_touched and hits > 0:
+                    counted[labels.plane_category[p]] = True
+            for w in range(labels.first_whole[b], labels.first_whole[b + 1]):
+                areas[labels.whole_image[w]] += area
+                if only_touched:
+                    counted[labels.whole_category[w]] = True
+            for category in range(len(counted)):
+                if counted[category]:
+                    mask_area[fold, unit, category] += area
         if masks.bits_row[m] >= 0:
             packed = bits[masks.bits_row[m]]
             for n in range(area):

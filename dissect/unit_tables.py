@@ -49,6 +49,7 @@ def counts_arrays(result: Dissection, skipped: Sequence[Sequence[str]]) -> dict[
         "max_activation": result.max_activation,
         "images": result.images,
         "skipped": np.array(skipped, dtype=np.str_).reshape(-1, 2),
+        **({} if result.null_score is None else {"null_score": result.null_score}),
     }
 
 

@@ -13,15 +13,19 @@ import pytest
 from brute_force import exact_masks
 
 from data_prep.common.errors import UserError
+from data_prep.common.processes import ALONE
 from data_prep.formats import Concept, ImageLabels, ImageRecord
 from dissect import count_tables, parallel_tally
 from dissect.candidates import Maps
 from dissect.count_tables import NARROW, WIDE, CountTables
+from dissect.distributed import pooled_areas
+from dissect.image_areas import ImageAreas
 from dissect.images import LabelCache
 from dissect.layers import Layer
 from dissect.layouts import Layout
 from dissect.mask_recorder import MaskRecorder
-from dissect.parallel_tally import ParallelTally
+from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
+from dissect.room import Room
 from dissect.run_store import StrongestMasks
 from dissect.scores import Counts
 from dissect.settings import UnionRule
@@ -86,11 +90,13 @@ def recorder() -> MaskRecorder:
 def new(
     folder: Path, *, union: UnionRule = "category", n_folds: int = 1, workers: int = 2, memory: int = 2**20
 ) -> ParallelTally:
-    return ParallelTally(
-        LAYERS, DATA, union=union, geometry=Geometry([shape[1:] for shape in SHAPES]), thresholds=THRESHOLDS,
-        masks=recorder(), labels=LabelCache(DATA), workers=workers, fold_of=np.arange(N_IMAGES) * 7 % n_folds,
-        folder=folder, memory_bytes=memory,
+    room = Room(folder, memory)
+    task = TallyTask(
+        layers=LAYERS, data=DATA, union=union, geometry=Geometry([shape[1:] for shape in SHAPES]), thresholds=THRESHOLDS,
+        labels=LabelCache(DATA), workers=workers, room=room,
     )  # fmt: skip
+    areas = ImageAreas(n_images=N_IMAGES, n_rows=N_IMAGES, n_units=12, room=room)
+    return ParallelTally(task, pairing=own_labels(np.arange(N_IMAGES) * 7 % n_folds), masks=recorder(), areas=areas)
 
 
 def count(tally: ParallelTally, images: np.ndarray, batch_size: int = 5) -> None:
@@ -147,6 +153,22 @@ def check_all(tally: ParallelTally, union: UnionRule, n_folds: int) -> None:
     for row, rank in np.argwhere(kept.image >= 0).tolist():
         np.testing.assert_array_equal(kept.mask(row, rank), masks_of(int(kept.image[row, rank]))[row])
     assert (kept.image >= 0).sum() > 30
+    check_areas(tally)
+
+
+def check_areas(tally: ParallelTally) -> None:
+    """The images of each mask and of each concept, one by one."""
+    of_units, of_concepts = pooled_areas(tally.areas, 7, ALONE)
+    areas = np.stack([masks_of(image).sum((1, 2)) for image in range(N_IMAGES)], 1)
+    labels = [DATA.read_labels(image) for image in range(N_IMAGES)]
+    where = [[(each.planes == c).any(0) | (c in each.whole_image) for each in labels] for c in range(7)]
+    of_each = np.array([[pixels.sum() for pixels in row] for row in where])
+    for lists, dense_areas in ((of_units, areas), (of_concepts, of_each)):
+        assert (lists.start.dtype, lists.image.dtype, lists.area.dtype) == (np.int64, np.int32, np.int64)
+        for n, row in enumerate(dense_areas):
+            mine = slice(*lists.start[n : n + 2])
+            assert lists.image[mine].tolist() == np.flatnonzero(row).tolist()
+            assert lists.area[mine].tolist() == row[row > 0].tolist()
 
 
 @pytest.mark.parametrize("memory", [2**20, 0])
@@ -176,7 +198,7 @@ def test_wider_numbers_in_the_middle(
 
 @pytest.mark.parametrize("memory", [2**20, 0])
 def test_a_table_is_widened_before_it_overflows(tmp_path: Path, memory: int) -> None:
-    tables = CountTables(n_folds=2, n_units=3, n_concepts=1, n_categories=1, folder=tmp_path, memory_bytes=memory)
+    tables = CountTables(n_folds=2, n_units=3, n_concepts=1, n_categories=1, room=Room(tmp_path, memory))
     tables.add_labels(0, 2**32 - 1, np.array([2**32 - 1]), np.array([True]))
     tables.add_labels(1, 5, np.array([5]), np.array([False]))
     tables.intersection_area[0] = 2**32 - 1
@@ -230,6 +252,10 @@ def test_saved_in_the_middle_and_restored(
         ("mask_places", lambda a: a[:, :3]),
         ("mask_bits", lambda a: a[1:]),
         ("mask_area", None),
+        ("image_mask_area", lambda a: a[:-1]),
+        ("image_mask_area", lambda a: a.astype(np.int64)),
+        ("image_concept_area", lambda a: a[:, :2]),
+        ("image_concept_area", lambda a: a + np.array([1, 0, 0])),
     ],
 )
 def test_what_cannot_be_restored_changes_nothing(tmp_path: Path, name: str, change: Any) -> None:
@@ -269,9 +295,9 @@ def test_no_room_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(
-        UserError, match=r"counts of 12 units, 7 concepts and 2 folds.*free some disk, or raise `memory`"
-    ):
+    with pytest.raises(UserError, match=r"The counts.* take 0\.01 GiB.*free some disk, or raise `memory`"):
+        Room(tmp_path, 0).zeros((2**20, 3), np.dtype(np.uint32), "The counts")
+    with pytest.raises(UserError, match=r"The areas of the masks of 12 units on 24 images take.*no room for them"):
         new(tmp_path, n_folds=2, memory=0)
     assert not list(tmp_path.iterdir())
 

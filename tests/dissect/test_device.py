@@ -27,11 +27,13 @@ from dissect.candidates import Candidates, Maps
 from dissect.device_masks import DeviceAxes, masks_above
 from dissect.device_tail import DeviceTail
 from dissect.device_tally import DeviceTally
+from dissect.image_areas import ImageAreas
 from dissect.images import LabelCache
 from dissect.layers import Layer
 from dissect.layouts import Layout
 from dissect.mask_recorder import MaskRecorder
-from dissect.parallel_tally import ParallelTally
+from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
+from dissect.room import Room
 from dissect.strongest import StrongestImages
 from dissect.tally import positions_above
 from dissect.thresholds import UpperTail
@@ -204,10 +206,14 @@ def passing(
 def tally_of(kind: Any, seen: Any, union: Any, folder: Path, **device: str) -> Any:
     _, thresholds, strongest = seen
     data = Drawn()
-    return kind(
-        LAYERS, data, union=union, geometry=Geometry(SHAPES), thresholds=thresholds, masks=MaskRecorder.of(strongest, thresholds),
-        labels=LabelCache(data), workers=2, fold_of=np.arange(20) % 3, folder=folder, memory_bytes=2**20, **device,
+    room = Room(folder, 2**20)
+    task = TallyTask(
+        layers=LAYERS, data=data, union=union, geometry=Geometry(SHAPES), thresholds=thresholds, labels=LabelCache(data),
+        workers=2, room=room,
     )  # fmt: skip
+    areas = ImageAreas(n_images=20, n_rows=20, n_units=sum(UNITS), room=room)
+    masks = MaskRecorder.of(strongest, thresholds)
+    return kind(task, pairing=own_labels(np.arange(20) % 3), masks=masks, areas=areas, **device)
 
 
 def add_batches(tally: Any, seen: Any, sizes: Iterable[int], device: str | None) -> None:
@@ -285,7 +291,8 @@ def run(
             )
             finished = dissect.run(
                 dissect.Network(name="net", model=model, input_size=(16, 16)), open_broden(sixty), out=tmp_path / name,
-                layers="*", settings=dissect.Settings(quantile=0.9, folds=3, strongest=2, union="touched"), progress=progress,
+                layers="*", progress=progress,
+                settings=dissect.Settings(quantile=0.9, folds=3, strongest=2, null=2, union="touched"),
                 execution=dissect.Execution(**{"device": device, "batch_size": 4} | execution),
             )  # fmt: skip
         assert bool(made) == on_device

@@ -17,7 +17,7 @@ from data_prep.common.processes import ALONE, Group, joined
 from dissect.distributed import part_of
 from dissect.run_store import open_run
 
-OPTIONS = ("--layers", 1, 2, "--quantile", 0.9, "--folds", 3, "--strongest", 2, "--workers", 1)
+OPTIONS = ("--layers", 1, 2, "--quantile", 0.9, "--folds", 3, "--strongest", 2, "--null", 2, "--workers", 1)
 
 KILLED = '''
 class Killed(Small):

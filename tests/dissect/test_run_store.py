@@ -123,14 +123,14 @@ def test_refusals(finished: Run) -> None:
 
 def test_the_arrays_of_counts_are_those_that_are_documented(run, finished: Run, sixty: Path, tmp_path: Path) -> None:
     run("--layers", 1, 2, "--folds", 1, data=sixty, out=tmp_path / "plain")
-    run("--layers", 1, "--folds", 3, data=sixty, out=tmp_path / "folds")
+    run("--layers", 1, "--folds", 3, "--null", 4, data=sixty, out=tmp_path / "folds")
     n_folds, n_concepts = 3, len(finished.concepts)
     said = dict(re.findall(r"^    (\w+) +\(([\w, ]+)\) \w+", run_store.__doc__ or "", re.MULTILINE))
     plain, folds = open_run(tmp_path / "plain").counts("small"), open_run(tmp_path / "folds").counts("small")
-    assert {name for name in said if not name.startswith(FOLD)} == set(plain)
+    assert {name for name in said if not name.startswith(FOLD)} == {*plain, "null_score"}
     assert set(said) == set(folds)
     assert {name for name in said if name.startswith(FOLD)} == {FOLD + name for name in Counts._fields}
-    sizes = {"U": len(folds["threshold"]), "C": n_concepts, "K": 2, "F": n_folds, "n": 60, "2": 2}
+    sizes = {"U": len(folds["threshold"]), "C": n_concepts, "K": 2, "F": n_folds, "R": 4, "n": 60, "2": 2}
     for name, shape in said.items():
         wanted = [sizes[letter] for letter in re.findall(r"\w", shape)]
         if name != "skipped":

@@ -46,7 +46,7 @@ def network(model: nn.Module | None = None) -> dissect.Network:
 
 def run(labels: Path, out: Path, model: nn.Module | None = None, **execution: object) -> dissect.Run:
     return dissect.run(
-        network(model), open_broden(labels), out=out, layers="*", settings=Settings(quantile=0.9, folds=3, strongest=2),
+        network(model), open_broden(labels), out=out, layers="*", settings=Settings(quantile=0.9, folds=3, strongest=2, null=2),
         execution=Execution(batch_size=4, **execution),  # type: ignore[arg-type]
     )  # fmt: skip
 
