@@ -24,8 +24,6 @@ Elsewhere = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 Table = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 How = tyro.conf.OmitArgPrefixes[ImportOptions]
 USUAL = ImportOptions()
-ENOUGH = 10
-"""Images of a label below which `dissect run` names no unit after it, unless told otherwise."""
 
 
 def coco(
@@ -277,14 +275,16 @@ def _finish(root: Path, preview: bool) -> int:
     from data_prep.broden import open_broden
     from data_prep.broden_check import check_broden
     from data_prep.importers.summary import summary
+    from dissect.settings import Settings
 
     data = open_broden(root)
-    found, least = summary(data), ENOUGH
+    found, least = summary(data), Settings().min_images
     columns = ("category", "images", "labels", f"in {least} images or more", "most frequent")
     print_table(columns, [row.cells(least) for row in found], numbers=(1, 2, 3))
     if few := sum(n < least for row in found for n in row.n_images.values()):
+        few_labels = "1 label is" if few == 1 else f"{few:,} labels are"
         print(
-            f"{few:,} labels are in fewer than {least} images, too few to tell: `dissect run` names no unit after them, unless "
+            f"{few_labels} in fewer than {least} images, too few to tell: `dissect run` names no unit after them, unless "
             f"you give it a smaller --min-images."
         )
     if preview:

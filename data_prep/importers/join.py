@@ -67,11 +67,13 @@ def color_plane(data: Broden, index: int) -> Plane:
     record = data.images[index]
     try:
         with open_picture(record.path) as picture:
-            rgb = rgb_picture(picture, record.image_shape)
-            mean = rgb.resize(record.label_shape[::-1], Image.Resampling.BOX)
+            channels = rgb_picture(picture, record.image_shape).split()
     except IMAGE_ERRORS as error:
         raise BadImageError(f"Image {record.path} cannot be read ({error}): write it again.") from error
-    return Plane(COLOR, colour_codes(np.asarray(mean)), ["", *NAMES])
+    # In floating point: Pillow would round the means of whole numbers twice, once in each direction.
+    means = [c.convert("F").resize(record.label_shape[::-1], Image.Resampling.BOX) for c in channels]
+    mean = np.floor(np.stack([np.asarray(channel) for channel in means], -1) + 0.5).astype(np.uint8)
+    return Plane(COLOR, colour_codes(mean), ["", *NAMES])
 
 
 def _folders(sets: Sequence[Broden]) -> list[str]:
