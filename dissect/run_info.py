@@ -96,16 +96,17 @@ _INFO: dict[str, Any] = {
         "split?": _or_none(_text), "categories?": _or_none(lambda value: isinstance(value, list) and all(map(_text, value))),
         "strongest?": _int, "folds?": _int, "rotate?": _or_none(_int), "min_images?": _int, "score?": _text, "null?": _int,
     },
+    "source?": {"format": _text, "files": [{"name": _text, "sha256": _text}]},
     "data": {
-        "name": _text, "images": _text, "fingerprint": _text, "n_images": _int, "categories": [_text], "n_used?": _int,
+        "name": _text, "images": _text, "fingerprint": _text, "n_images": _or_none(_int), "categories": [_text], "n_used?": _int,
         "n_skipped?": _int, "skipped?": [{"name": _text, "reason": _text}],
         "turned?": [{"name": _text, "shape": [_int]}],
     },
     "networks": [
         {
             "name": is_file_name, "domain": _text, "model": _text, "trained": _or_none(_flag), "weights": _or_none(_text),
-            "weights_hash": _text, "seed?": _or_none(_int), "n_parameters": _int, "input_size": [_int], "mean": [_number],
-            "std": [_number],
+            "weights_hash": _text, "seed?": _or_none(_int), "n_parameters": _or_none(_int),
+            "input_size": [_int], "mean": [_number], "std": [_number],
             "input_size_from": _or_none(_text), "mean_from": _or_none(_text), "std_from": _or_none(_text),
             "layers": [{"layer": _text, "operator": _text, "module": _text, "n_units": _int, "map": [_int]}],
         }
@@ -156,6 +157,8 @@ def is_record(value: Any) -> bool:
 def files_of(info: Mapping[str, Any]) -> list[str]:
     """The files of a finished run beside run.json, as its settings and networks have it."""
     tables = ["units.csv", "unit_category.csv", "concepts.csv", "images.csv"]
+    if "source" in info:  # imported: another tool's tables are all there is
+        return tables
     tables += ["replicates.csv", "trust.csv", "labels.csv"] if info["settings"].get("folds", 1) > 1 else []
     arrays = [f"{kind}/{network['name']}.npz" for network in info["networks"] for kind in ARRAYS]
     return [*tables, CONCEPT_IMAGES, *arrays]

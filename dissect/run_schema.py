@@ -70,8 +70,25 @@ SHARE = Kind(_within(0, 1), np.float64, "a number in 0..1")
 FLAG = Kind({"True": True, "False": False}.get, np.bool_, "True or False")
 SHARE_OR_EMPTY = Kind(lambda cell: SHARE.read(cell) if cell else math.nan, np.float64, "a number in 0..1, or empty")
 FLAG_OR_EMPTY = Kind(lambda cell: FLAG.read(cell) if cell else pd.NA, "boolean", "True, False, or empty")
+COUNT_OR_EMPTY = Kind(lambda cell: COUNT.read(cell) if cell else pd.NA, "Int64", "a whole number, 0 or more, or empty")
+NUMBER_OR_EMPTY = Kind(lambda cell: NUMBER.read(cell) if cell else math.nan, np.float64, "a finite number, or empty")
 
 Columns = Mapping[str, Kind]
+
+_NOT_TOLD = {
+    "threshold": NUMBER_OR_EMPTY, "max_activation": NUMBER_OR_EMPTY,
+    **dict.fromkeys(("number", "n_images", "concept_area", "mask_area", "intersection_area", "union_area"), COUNT_OR_EMPTY),
+}  # fmt: skip
+
+
+def imported(columns: Columns) -> Columns:
+    """The same table of a run that `dissect import` made: what the other tool does not tell is empty.
+
+    >>> imported({"unit": COUNT, "n_images": COUNT})["n_images"].says
+    'a whole number, 0 or more, or empty'
+    """
+    return {name: _NOT_TOLD.get(name, kind) for name, kind in columns.items()}
+
 
 _UNIT: Columns = {"network": NAME, "domain": TEXT, "layer": NAME, "operator": NAME}
 _CONCEPT: Columns = {"category": TEXT, "label": TEXT}

@@ -64,6 +64,7 @@ import pandas as pd
 from data_prep.common.errors import UserError, choose
 from dissect import responses
 from dissect import run_schema as schema
+from dissect.notebook import run_html, unit_html
 from dissect.run_files import RunFolderError, read_arrays, read_info, verify, write_arrays, write_table
 from dissect.run_info import FORMAT_VERSION, check_info, files_of, seal
 from dissect.run_schema import FOLD
@@ -100,6 +101,13 @@ class StrongestMasks:
     mask_offset: np.ndarray  # (U, N) int64: first byte of the mask in mask_bits
     mask_bits: np.ndarray  # uint8, every mask's rows packed as one string of bits
 
+    @classmethod
+    def none(cls, n_units: int) -> StrongestMasks:
+        """Those of units of which no image is kept: N is 0."""
+        nothing = np.zeros((n_units, 0), np.int32)
+        shape = np.zeros((n_units, 0, 2), np.int32)
+        return cls(nothing, nothing.astype(np.float32), shape, nothing.astype(np.int64), np.zeros(0, np.uint8))
+
     def mask(self, unit_row: int, rank: int) -> np.ndarray:
         """(H, W) bool mask of the unit in row `unit_row` on its strongest image number `rank` (0 = strongest)."""
         height, width = (int(n) for n in self.mask_shape[unit_row, rank])
@@ -122,6 +130,9 @@ class Unit:
     concepts: pd.DataFrame
     by_category: pd.DataFrame
 
+    def _repr_html_(self) -> str:
+        return unit_html(self)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -129,6 +140,9 @@ class Run:
 
     path: Path
     info: dict[str, Any]
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     @cached_property
     def units(self) -> pd.DataFrame:
@@ -141,7 +155,7 @@ class Run:
     def concepts(self) -> pd.DataFrame:
         """One row for each concept: CONCEPT_COLUMNS."""
         path = self.path / "concepts.csv"
-        table = schema.checked_table(path, schema.CONCEPTS)
+        table = self._table("concepts.csv", schema.CONCEPTS)
         schema.check_numbered(path, table, "concept")
         return table
 
@@ -200,12 +214,30 @@ class Run:
         return self.info["settings"].get("score", "iou")
 
     @property
+    def source(self) -> str:
+        """Of what `dissect import` made this run, as "netdissect tally"; "" for one of this toolkit.
+
+        An imported run knows the best concept of each unit in each category and no more: what else there is in `units`,
+        `unit_category` and `concepts` may be NaN or `pandas.NA`, it has no images, and `counts` and what needs them refuse.
+        """
+        return self.info.get("source", {}).get("format", "")
+
+    def refuse_imported(self, what: str) -> None:
+        """Raises `UserError`, saying that there is no such thing, for an imported run."""
+        if self.source:
+            raise UserError(
+                f"{self.path} was imported from a {self.source}, which tells the best concept of each category and no more: it "
+                f"has no {what}."
+            )
+
+    @property
     def image_root(self) -> Path:
         """The folder that the image names of `images.csv` are relative to."""
         return Path(self.info["data"]["images"])
 
     def counts(self, network: str) -> dict[str, np.ndarray]:
         """The arrays of counts/NETWORK.npz, as the module describes them. Raises `UserError` for an unknown network."""
+        self.refuse_imported("counts of every unit with every concept")
         path = self.path / "counts" / f"{self._known(network)}.npz"
         arrays = read_arrays(path)
         schema.check_counts(
@@ -217,6 +249,8 @@ class Run:
     def strongest_masks(self, network: str) -> StrongestMasks:
         """The strongest images of every unit of one network, with their masks. Raises `UserError` for an unknown network."""
         path = self.path / "strongest" / f"{self._known(network)}.npz"
+        if self.source:
+            return StrongestMasks.none(self._n_units(network))
         arrays = read_arrays(path)
         schema.check_strongest(path, arrays, n_units=self._n_units(network), n_images=len(self.images))
         return StrongestMasks(**arrays)
@@ -258,7 +292,9 @@ class Run:
         has several. Raises `UserError`, offering the nearest names, where the run has no such unit.
         """
         row, facts = self._facts(network, layer, unit, operator)
-        return Unit(facts, self._concepts_of(network, row), self._categories_of(facts))
+        by_category = self._categories_of(facts)
+        concepts = _best_of(by_category) if self.source else self._concepts_of(network, row)
+        return Unit(facts, concepts, by_category)
 
     def images_with(self, label: str, category: str | None = None) -> pd.DataFrame:
         """The images that show a concept: `run.images_with("lamp")`; columns `image` (row of `images`), `name` and `area`, its
@@ -266,17 +302,21 @@ class Run:
 
         category: needed only where several have a label of this name. Raises `UserError` for an unknown concept.
         """
+        self.refuse_imported("images")
         return responses.images_with(self, label, category)
 
     def images_of(self, network: str, layer: str | int, unit: int, operator: str | None = None) -> pd.DataFrame:
         """The images in which a unit's mask has pixels, named as for `unit`: columns `image` (row of `images`), `name` and
         `mask_area`, the label pixels of the mask there, in the order of `images`. Raises as `unit` does."""
+        self.refuse_imported("images")
         row, _ = self._facts(network, layer, unit, operator)
         return responses.images_of(self, network, row, self._n_units(network))
 
-    def histograms(self, network: str) -> tuple[np.ndarray, np.ndarray]:
+    def histograms(self, network: str) -> tuple[np.ndarray, np.ndarray] | None:
         """(edges, counts) of one network: (N + 1,) float32, and (U, N) int64, how many activations of each unit lie in each bin,
-        on all images or, of a large set, on some. Raises `UserError` for an unknown network."""
+        on all images or, of a large set, on some; None for an imported run. Raises `UserError` for an unknown network."""
+        if self.source:
+            return None
         arrays = responses.responses_of(self, self._known(network), self._n_units(network))
         return arrays["edges"], arrays["histogram"]
 
@@ -329,9 +369,12 @@ class Run:
         (entry,) = (each for each in self.networks if each["name"] == network)
         return sum(layer["n_units"] for layer in entry["layers"])
 
+    def _table(self, name: str, columns: schema.Columns) -> pd.DataFrame:
+        return schema.checked_table(self.path / name, schema.imported(columns) if self.source else columns)
+
     def _labelled(self, name: str, columns: schema.Columns) -> pd.DataFrame:
         """A table whose rows carry a concept of concepts.csv, or none."""
-        table = schema.checked_table(self.path / name, columns)
+        table = self._table(name, columns)
         schema.check_concepts(self.path / name, table, self.concepts)
         return table
 
@@ -358,6 +401,15 @@ class Run:
         table = self.unit_category
         same = [table[name] == facts[name] for name in ("network", "layer", "operator", "unit")]
         return table[np.logical_and.reduce(same)].iloc[:, table.columns.get_loc("category") :].reset_index(drop=True)
+
+
+def _best_of(by_category: pd.DataFrame) -> pd.DataFrame:
+    """What `Unit.concepts` of an imported run can be: the best concept of each category, best first."""
+    table = by_category[by_category["iou"] > 0]
+    union = table["mask_area"] + table["concept_area"] - table["intersection_area"]
+    table = table.assign(score=table["iou"], union_area=union)
+    columns = ["category", "label", "iou", "score", "intersection_area", "union_area"]
+    return table[columns].sort_values("iou", ascending=False, kind="stable", ignore_index=True)
 
 
 def open_run(path: str | Path) -> Run:
