@@ -139,8 +139,9 @@ class PagePictures:
 
 def _showing(member: Member, category: str, label: str) -> list[int]:
     """Numbers of the images of one run that show most of a concept."""
-    shown = member.run.images_with(label, category)
-    return [] if shown is None else shown.nlargest(N_OF_CONCEPT, "area")["image"].tolist()
+    if member.run.source:  # an imported run knows no images
+        return []
+    return member.run.images_with(label, category).nlargest(N_OF_CONCEPT, "area")["image"].tolist()
 
 
 def _tell(done: Callable[[int, int], None], before: int, total: int, n: int, _: int) -> None:

@@ -109,7 +109,7 @@ function conceptCard(concept) {
   const found = detectorsOf(concept), label = data.concepts[concept][1];
   const nImages = Math.max(0, ...found.map((unit) => column("nImages", unit)));
   const parts = cardHead(label, categoryName(concept), categoryName(concept),
-    found.length ? `${count(found.length)} ${found.length === 1 ? "unit detects" : "units detect"} it; ${count(nImages)} images show it` : "No unit detects it.");
+    found.length ? `${count(found.length)} ${found.length === 1 ? "unit detects" : "units detect"} it${nImages ? `; ${count(nImages)} images show it` : ""}` : "No unit detects it.");
   const shown = data.conceptImages[concept].map((image) => ({ image }));
   if (found.length) {
     parts.push(placesTable(found));

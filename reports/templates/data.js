@@ -5,7 +5,7 @@ const nUnits = units.unit.length;
 const NO_CATEGORY = "(no label)";
 
 const byId = (id) => document.getElementById(id);
-const count = (n) => n.toLocaleString("en");
+const count = (n) => (n ?? null) === null ? "–" : n.toLocaleString("en");  // an imported run does not know every number
 const number = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 const percent = (share) => `${Math.round(100 * share)} %`;
 // A column that the run does not have is null as a whole.

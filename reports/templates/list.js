@@ -21,7 +21,7 @@ const CONCEPT_COLUMNS = [
   { key: "category", name: "category", text: (row) => categoryName(row.concept), cell: (row) => categoryName(row.concept) },
   { key: "detectors", name: "detectors", value: (row) => row.n, cell: (row) => count(row.n) },
   { key: "iou", name: "best IoU", value: (row) => row.iou, cell: (row) => number(row.iou) },
-  { key: "nImages", name: "images", value: (row) => row.nImages, cell: (row) => count(row.nImages) },
+  { key: "nImages", name: "images", value: (row) => row.nImages, cell: (row) => count(row.nImages || null) },
   { key: "place", name: "where", value: (row) => row.places.size, cell: (row) => [...row.places].join(", ") },
 ];
 
