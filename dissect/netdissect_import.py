@@ -9,7 +9,7 @@ folds or settings: these are empty in the tables, and a note of the run says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -145,7 +145,8 @@ def _places(
 
 def _units(place: Place, tally: pd.DataFrame, iou_cut: float) -> pd.DataFrame:
     labelled = tally["label"] != ""
-    areas = pd.DataFrame(pd.NA, tally.index, ["intersection_area", "union_area"], "Int64")
+    nothing = _unknown(tally).set_axis(tally.index)
+    areas = pd.DataFrame({"intersection_area": nothing, "union_area": nothing})
     fires = pd.Series(False, tally.index)
     known = pd.Series(False, tally.index)
     for category in tally.attrs["categories"]:
@@ -161,7 +162,7 @@ def _units(place: Place, tally: pd.DataFrame, iou_cut: float) -> pd.DataFrame:
         "network": place.network, "domain": "", "layer": place.layer, "operator": place.operator, "module": "",
         "unit": tally["unit"], "threshold": float("nan"), "category": tally["category"].where(labelled, ""),
         "label": tally["label"], "iou": tally["iou"].where(labelled, 0.0), "score": tally["iou"].where(labelled, 0.0),
-        "n_images": pd.array([pd.NA] * len(tally), "Int64"), "detector": labelled & (tally["iou"] > iou_cut), "dead": dead,
+        "n_images": nothing, "detector": labelled & (tally["iou"] > iou_cut), "dead": dead,
         "intersection_area": areas["intersection_area"], "union_area": areas["union_area"], "max_activation": float("nan"),
     }  # fmt: skip
     return pd.DataFrame(values, tally.index)[list(UNIT_COLUMNS)]
@@ -184,12 +185,16 @@ def _unit_category(place: Place, tally: pd.DataFrame, categories: Sequence[str])
             values |= {name: tally[f"{category}-{kind}"] for kind, name in {**names, "iou": "iou"}.items()}
         else:  # the file tells the best concept of all categories only
             here = tally["category"] == category
-            empty = pd.array([pd.NA] * len(tally), "Int64")
             values |= {"label": tally["label"].where(here, ""), "iou": tally["iou"].where(here, 0.0)}
-            values |= dict.fromkeys(("intersection_area", "mask_area", "concept_area"), empty)
+            values |= dict.fromkeys(("intersection_area", "mask_area", "concept_area"), _unknown(tally))
         parts.append(pd.DataFrame(values, tally.index))
     table = pd.concat(parts).sort_values("unit", kind="stable", ignore_index=True)
     return table[list(UNIT_CATEGORY_COLUMNS)]
+
+
+def _unknown(rows: Sized) -> pd.Series:
+    """A whole number that is not known, for each row."""
+    return pd.Series([pd.NA] * len(rows), dtype="Int64")
 
 
 def _concepts(tallies: Iterable[pd.DataFrame], categories: Sequence[str]) -> pd.DataFrame:
@@ -204,9 +209,9 @@ def _concepts(tallies: Iterable[pd.DataFrame], categories: Sequence[str]) -> pd.
     pairs = sorted((pair for pair in areas if pair[1]), key=lambda pair: (categories.index(pair[0]), pair[1]))
     known = [next(iter(areas[pair])) if len(areas[pair]) == 1 else pd.NA for pair in pairs]
     values = {
-        "concept": range(len(pairs)), "number": pd.array([pd.NA] * len(pairs), "Int64"),
+        "concept": range(len(pairs)), "number": _unknown(pairs),
         "category": [category for category, _ in pairs], "label": [label for _, label in pairs],
-        "n_images": pd.array([pd.NA] * len(pairs), "Int64"), "concept_area": pd.array(known, "Int64"), "eligible": True,
+        "n_images": _unknown(pairs), "concept_area": pd.array(known, "Int64"), "eligible": True,
     }  # fmt: skip
     return pd.DataFrame(values)[list(CONCEPT_COLUMNS)]
 
