@@ -94,7 +94,8 @@ def iou_boxes(
         warnings.filterwarnings("ignore", message="vert: bool", category=DeprecationWarning)  # between two libraries
         sns.boxplot(
             x=table["layer"], y=table["value"], hue=[f"{places.index(key)}" for key in keys], order=layers,
-            hue_order=[f"{k}" for k in range(len(places))], palette=["white"] * len(places), saturation=1, whis=(5, 95),
+            hue_order=[f"{k}" for k in range(len(places))], palette=["white"] * len(places), saturation=1,
+            whis=(5, 95),  # codespell:ignore whis
             showfliers=False, width=0.8, gap=0.12, linewidth=0.6, linecolor=INK, legend=False, medianprops=_MEDIAN, ax=axis,
         )  # fmt: skip
     drawn = set(zip(keys, table["layer"], strict=True))
