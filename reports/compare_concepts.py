@@ -1,7 +1,7 @@
 """Concepts gained, lost and kept between two networks, and from one layer to the next.
 
     table = change_rows(members, concepts)        # a row for each pair, part and concept that one of the two detects
-    table = exchange_rows(members)                # how many were kept, gained and lost, with intervals
+    table = exchange_rows(members, concepts)      # how many were kept, gained and lost, with intervals
 
 From a to b a concept is kept where both have a detector of it, gained where only b has one, and lost where only a has one. A
 single unit just above the cut makes the difference, so every row says whether it is steady: whether it comes out the same

@@ -125,8 +125,8 @@ class Counted:
 
 
 def count_rows(counted: Counted) -> pd.DataFrame:
-    """One row for each member, part and category: units, dead units, the measures with their intervals, and what share of the
-    units are detectors."""
+    """One row for each member, part and category: units, dead units, the measures with their intervals, what share of the
+    units are detectors, and how many detectors remain held out and sure (docs/trust.md)."""
     rows = []
     for m, member in enumerate(counted.members):
         dead = member.units["dead"].to_numpy()
@@ -148,8 +148,22 @@ def count_rows(counted: Counted) -> pd.DataFrame:
                     row |= {measure: int(values[0]) if whole else values[0]}
                     row |= {f"{measure}_low": max(low, 0.0) if low == low else low, f"{measure}_high": high}
                 row["detector_share"] = row["detectors"] / row["units"]  # type: ignore[operator]
+                row |= _trusted(member, of_part, category)
                 rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"held_out_detectors": "Int64", "sure_detectors": "Int64"})
+
+
+def _trusted(member: Member, of_part: np.ndarray, category: str) -> dict[str, object]:
+    """Detectors whose IoU on images that had no say in their label is above the cut too, and sure ones; None where unknown."""
+    if member.trust is None:
+        return {"held_out_detectors": None, "sure_detectors": None}
+    chosen = of_part & ((category == ALL) | (member.units["category"] == category).to_numpy())
+    held_out = member.trust["held_out_iou"].to_numpy() > member.run.info["settings"]["iou_cut"]
+    sure = member.trust["sure"]
+    return {
+        "held_out_detectors": int((held_out & member.units["detector"].to_numpy() & chosen).sum()),
+        "sure_detectors": None if sure.isna().any() else int(sure[chosen].sum()),
+    }
 
 
 def difference_rows(counted: Counted) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The networks of a comparison: their names, what each unit of them detects with and without each fold, and what differs.
 
-    members = members_of([open_run("runs/a"), open_run("runs/b")])
+    runs = [open_run("runs/a"), open_run("runs/b")]
+    members = members_of(runs, concepts_of(runs))
     members[0].title, members[0].control          # "imagenet12, rotated", "rotated"
     different(members)                            # what their runs do not have in common, a sentence for each
 
@@ -69,7 +70,8 @@ class Member:
 
     title: its name in the comparison, no two alike. network: its entry in `run.json`. units: its rows of `units.csv`.
     detected: (1 + F, U) int32, the concept that each unit detects, `NOTHING` where it detects none: on all images, then
-    without each of F folds; F is 0 for a run without folds. control: "rotated", "untrained", or "" for neither.
+    without each of F folds; F is 0 for a run without folds. trust: its rows of `trust.csv`, None without folds.
+    control: "rotated", "untrained", or "" for neither.
     """
 
     title: str
@@ -77,6 +79,7 @@ class Member:
     network: Mapping[str, Any]
     units: pd.DataFrame
     detected: np.ndarray
+    trust: pd.DataFrame | None
     control: str
 
     @property
@@ -136,10 +139,11 @@ def _member(run: Run, entry: Mapping[str, Any], title: str, *, concepts: Concept
     if run.replicates is not None:
         replicates = run.replicates[run.replicates["network"] == entry["name"]]
         detected.append(_detected(replicates, concepts).reshape(-1, len(units)))
+    trust = None if run.trust is None else run.trust[run.trust["network"] == entry["name"]].reset_index(drop=True)
     rotated = run.info["settings"].get("rotate") is not None
     control = "rotated" if rotated else "untrained" if entry.get("trained") is False else ""
     return Member(
-        title=title, run=run, network=entry, units=units, detected=np.vstack(detected), control=control
+        title=title, run=run, network=entry, units=units, detected=np.vstack(detected), trust=trust, control=control,
     )  # fmt: skip
 
 

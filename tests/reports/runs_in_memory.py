@@ -26,6 +26,7 @@ def run_in_memory(
     fingerprint: str = "f" * 64,
     n_images: int = 20,
     trained: bool = True,
+    null: bool = False,
     weights_hash: str = "0f" * 32,
 ) -> Run:
     """Two units in three are detectors; without a fold one in eight is none, and one in eight detects something else."""
@@ -70,6 +71,14 @@ def run_in_memory(
         replicates=pd.concat(replicates, ignore_index=True) if replicates else None,
         concepts=pd.DataFrame(list(concepts), columns=["category", "label"]),
         images=pd.DataFrame({"name": [f"image {k}.jpg" for k in range(n_images)]}),
-        trust=None,
+        trust=_trust(pd.concat(tables, ignore_index=True), rng, null) if n_folds > 1 else None,
     )
     return run
+
+
+def _trust(units: pd.DataFrame, rng: np.random.Generator, null: bool) -> pd.DataFrame:
+    held_out = units["iou"] * rng.uniform(0.3, 1, len(units))
+    sure = (held_out > 0.04) & (rng.random(len(units)) < 0.7)
+    return units.assign(held_out_iou=held_out, sure=sure.astype("boolean") if null else pd.NA)[
+        ["network", "layer", "operator", "unit", "held_out_iou", "sure"]
+    ]

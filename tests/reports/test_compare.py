@@ -12,9 +12,9 @@ from runs_in_memory import run_in_memory
 
 from data_prep.common.errors import UserError
 from dissect.run_store import Run
-from reports.compare import TABLES, Comparison, compare
 from reports.compare_counts import interval_of_difference
 from reports.compare_members import ALL
+from reports.comparison import TABLES, Comparison, compare
 from reports.intervals import expected_attributes, jackknife
 
 Table = pd.DataFrame
@@ -113,19 +113,17 @@ def test_changes_say_what_was_kept_gained_and_lost(runs: list[Run], two: Compari
     for layer, operator in two.parts:
         rows = part_of_table(two.changes, layer, operator)
         before, after = (found_in(part_of(run.units, layer, operator)) for run in runs)
+        folds = [
+            [set(found_in(part_of(t[t["left_out"] == fold], layer, operator))) for t in map(replicates_of, (a, b))]
+            for fold in range(5)
+        ]
         assert set(zip(rows["category"], rows["label"], strict=True)) == {*before, *after}
         for row in rows_of(rows):
             concept = (row.category, row.label)
             status = {(1, 1): "kept", (0, 1): "gained", (1, 0): "lost"}
             assert row.status == status[concept in before, concept in after]
             assert (row.n_a, row.n_b) == (before.count(concept), after.count(concept))
-            states = {
-                tuple(
-                    concept in found_in(part_of(t[t["left_out"] == fold], layer, operator))
-                    for t in (replicates_of(a), replicates_of(b))
-                )
-                for fold in range(5)
-            } | {(concept in before, concept in after)}  # fmt: skip
+            states = {(concept in one, concept in other) for one, other in [*folds, (before, after)]}
             assert row.steady == (len(states) == 1)
             seen.add((row.status, bool(row.steady)))
     assert len(seen) == 6
@@ -148,11 +146,18 @@ def test_moves_follow_the_layers(runs: list[Run], two: Comparison) -> None:
 
 
 def test_unit_beside_unit(runs: list[Run], two: Comparison) -> None:
-    tables = [run.units.set_index(["layer", "operator", "unit"]) for run in runs]
-    told = two.units.set_index(["layer", "operator", "unit"])
+    keys = ["layer", "operator", "unit"]
+    told_of = [
+        {
+            (r.layer, r.operator, r.unit): (r.iou, (r.category, r.label) if r.detector else None)
+            for r in rows_of(run.units)
+        }
+        for run in runs
+    ]
+    told = two.units.set_index(keys)
     statuses: list[str] = []
-    for key in tables[0].index:
-        of_a, of_b = ((t.loc[key, "category"], t.loc[key, "label"]) if t.loc[key, "detector"] else None for t in tables)
+    for key in told_of[0]:
+        of_a, of_b = (told_of[n][key][1] for n in (0, 1))
         if of_a is None and of_b is None:
             assert key not in told.index
             continue
@@ -160,13 +165,12 @@ def test_unit_beside_unit(runs: list[Run], two: Comparison) -> None:
         row = told.loc[key]
         assert row["status"] == status
         assert (row["category_a"], row["label_a"]) == (of_a or ("", "")) and np.isnan(row["iou_b"]) == (of_b is None)
-        heirs = []
-        for other in tables[0].index:
-            detects = [
-                t.loc[other, "detector"] and (t.loc[other, "category"], t.loc[other, "label"]) == of_a for t in tables
-            ]
-            if status in ("changed", "lost") and other[:2] == key[:2] and detects == [False, True]:
-                heirs.append((-tables[1].loc[other, "iou"], other[2]))
+        heirs = [
+            (-told_of[1][other][0], other[2])
+            for other in told_of[0]
+            if other[:2] == key[:2] and told_of[1][other][1] == of_a != told_of[0][other][1]
+        ]
+        heirs = heirs if status in ("changed", "lost") else []
         assert row["taken_over_by"] == " ".join(str(unit) for _, unit in sorted(heirs))
         statuses.append(status)
     assert set(statuses) == {"kept", "changed", "gained", "lost"} and any(told["taken_over_by"])
@@ -241,6 +245,22 @@ def test_without_folds_there_are_numbers_but_no_intervals() -> None:
     assert comparison.warnings == ["No intervals for net: dissected without folds of the images."]
     assert comparison.differences["low"].isna().all() and not comparison.differences["apart"].any()
     assert comparison.differences["difference"].notna().all()
+
+
+def test_held_out_and_sure_detectors_are_counted() -> None:
+    runs = [run_in_memory("a", ["first"], seed=1, null=True), run_in_memory("b", ["second"], seed=2)]
+    counts = compare(runs).counts
+    seen = 0
+    for row in rows_of(counts):
+        run = runs[int(row.network == "second")]
+        assert run.trust is not None
+        units = run.units.assign(held_out_iou=run.trust["held_out_iou"], sure=run.trust["sure"])
+        units = part_of(units, row.layer, row.operator)
+        units = units[units["category"] == row.category] if row.category != ALL else units
+        assert row.held_out_detectors == (units["detector"] & (units["held_out_iou"] > 0.04)).sum() <= row.detectors
+        assert pd.isna(row.sure_detectors) if row.network == "second" else row.sure_detectors == units["sure"].sum()
+        seen += row.held_out_detectors < row.detectors
+    assert seen
 
 
 def test_controls_stand_beside_their_originals() -> None:

@@ -2,8 +2,9 @@
 
     comparison = reports.compare(["runs/a", "runs/b"])
     comparison.differences            # a pandas table: counts of the second minus the first, with 95 % intervals
+    reports.write_comparison(comparison, "runs/a-and-b")
 
-What the intervals cover stands in `reports.intervals`,
+`write_comparison` leaves one page, its figures and every table as CSV. What the intervals cover stands in `reports.intervals`,
 how to read them in docs/comparing.md.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_prep.common.errors import UserError
+from data_prep.common.files import slug
 from dissect.run_store import Run, open_run
 from reports import compare_concepts, compare_counts, compare_units
 from reports.compare_counts import Counted, pairs
@@ -64,6 +66,13 @@ class Comparison:
     def titles(self) -> list[str]:
         """The names of the networks, no two alike."""
         return [member.title for member in self.networks]
+
+    @property
+    def file_name(self) -> str:
+        """`compare-a-and-b`, of the names of the runs."""
+        names = list(dict.fromkeys(slug(member.run.path.resolve().name) for member in self.networks))
+        shown = "-and-".join(names[:3]) + (f"-and-{len(names) - 3}-more" if len(names) > 3 else "")
+        return f"compare-{shown}"[:120]
 
     @property
     def parts(self) -> list[Part]:
@@ -124,7 +133,18 @@ class Comparison:
                 pair = pair[pair["category"] == ALL].drop(columns=["paired", "category"])
                 pair = pair.rename(columns={"a": "original", "b": "control"})
                 rows.append(pair.rename(columns={"value_a": "value_original", "value_b": "value_control"}))
-        return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+        columns = [
+            "original",
+            "control",
+            "layer",
+            "operator",
+            "measure",
+            "value_original",
+            "value_control",
+            "difference",
+        ]
+        columns += ["low", "high", "apart"]
+        return pd.concat(rows, ignore_index=True)[columns] if rows else pd.DataFrame(columns=columns)
 
     @cached_property
     def concepts(self) -> pd.DataFrame:
@@ -174,6 +194,11 @@ class Comparison:
         swapped = swapped.assign(difference=-turned["difference"], low=-turned["high"], high=-turned["low"])
         return swapped[list(table.columns)].reset_index(drop=True)
 
+    def _repr_html_(self) -> str:
+        from reports.compare_page import notebook_html
+
+        return notebook_html(self)
+
 
 def compare(
     runs: Sequence[str | Path | Run], *, networks: Sequence[str] = (), allow_different: bool = False
@@ -193,6 +218,19 @@ def compare(
             f"set `allow_different`."
         )
     return Comparison(members, concepts, [*_warn_different(faults), *_warn_folds(members)])
+
+
+def short_rows(comparison: Comparison) -> pd.DataFrame:
+    """One row for each network and operator, all layers together: `counts` with, as `difference`, `difference_low` and
+    `difference_high`, the unique detectors minus those of the first network."""
+    counts = comparison.counts[(comparison.counts["category"] == ALL) & (comparison.counts["layer"] == ALL)]
+    table = comparison.differences
+    chosen = (table["a"] == comparison.titles[0]) & (table["layer"] == ALL) & (table["category"] == ALL)
+    against = table[chosen & (table["measure"] == "unique")].rename(
+        columns={"b": "network", "low": "difference_low", "high": "difference_high"}
+    )
+    columns = ["network", "operator", "difference", "difference_low", "difference_high"]
+    return counts.merge(against[columns], on=["network", "operator"], how="left")
 
 
 def _warn_different(faults: Sequence[str]) -> list[str]:
