@@ -103,8 +103,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 
 
 def outside(figure: Figure) -> list[str]:
-    """Texts that stick out of the figure."""
-    figure.draw_without_rendering()
+    """Texts that stick out of the figure, which `overlaps` has laid out before."""
     renderer, box = figure.canvas.get_renderer(), figure.bbox
     found = []
     for text in figure.findobj(Text):
