@@ -1,4 +1,4 @@
-"""The command `dissect`: run, layers, report, export, import."""
+"""The command `dissect`: run, layers, report, compare, claims, export, import."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NoReturn
 
 from data_prep.common import command
 from data_prep.common.command import Tool
+from dissect.cli.claims import claims
+from dissect.cli.compare import compare
 from dissect.cli.export import export
 from dissect.cli.imports import import_
 from dissect.cli.layers import layers
@@ -16,11 +18,21 @@ from dissect.cli.run import run
 TOOL = Tool(
     "dissect",
     "Which concepts do the units of a network detect? Network dissection (Bau et al. 2017).",
-    {"run": run, "layers": layers, "report": report, "export": export, "import": import_},
+    {
+        "run": run,
+        "layers": layers,
+        "report": report,
+        "compare": compare,
+        "claims": claims,
+        "export": export,
+        "import": import_,
+    },
     {
         "run": "dissect run --domains gtsrb omniglot --layers 18 20 22 --out runs/signs-and-letters",
         "layers": "dissect layers mdl:imagenet12",
         "report": "dissect report runs/embedded-imagenet12-cifar100-individual-18-20-22",
+        "compare": "dissect compare runs/a runs/b --out runs/a-and-b",
+        "claims": "dissect claims runs/embedded-imagenet12-cifar100-individual-18-20-22",
         "export": "dissect export runs/embedded-imagenet12-cifar100-individual-18-20-22 --format xlsx",
         "import": "dissect import dissection/alexnet/conv5-result.csv --out runs/alexnet",
     },
