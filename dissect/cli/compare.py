@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def compare(
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR")],
+    folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DIR [DIR ...]")],
     /,
     *,
     networks: tuple[str, ...] = (),
