@@ -127,6 +127,7 @@ def masks(
     images: Elsewhere = None,
     masks: Elsewhere = None,
     table: Table = None,
+    ending: str = "",
     preview: bool = False,
     shared: How = USUAL,
 ) -> int:
@@ -139,11 +140,12 @@ def masks(
         masks: Another folder of the label pictures.
         table: Another CSV file with the columns value,name; a value is a number, or #rrggbb for coloured pictures. Values
             without a row must be 0 or the largest (255, 65535, white), which carry no label.
+        ending: What the name of a label picture has behind that of its image: _mask where a_mask.png is that of a.jpg.
         preview: Draw 12 images with their labels, into preview.png in the set.
     """
     from data_prep.importers.masks import read
 
-    return _import(read(path, images=images, masks=masks, table=table), out, shared, preview)
+    return _import(read(path, images=images, masks=masks, table=table, ending=ending), out, shared, preview)
 
 
 def classes(path: Folder, /, *, out: NewSet, preview: bool = False, shared: How = USUAL) -> int:

@@ -46,7 +46,6 @@ def unpack_broden(archive: str | Path, out: str | Path, progress: Progress = sil
         with zipfile.ZipFile(path) as file:
             members = _members(file, path)
             with new_folder(out) as scratch:
-                scratch.chmod(0o755)
                 for done, (name, info) in enumerate(members.items(), 1):
                     target = scratch / name
                     target.parent.mkdir(parents=True, exist_ok=True)

@@ -180,5 +180,5 @@ def _places(path: Path, folder: Path | None) -> list[Path]:
     if folder is not None:
         return [folder]
     last = path.stem.rpartition("_")[2]
-    around = (path.parent, path.parent.parent)
-    return [place / name for place in around for name in (last, f"images/{last}", "images", "", "data")]
+    around = (path.parent.parent, path.parent)
+    return [place / name for name in (last, f"images/{last}", "images", "data", "") for place in around]

@@ -19,6 +19,7 @@ import numpy as np
 from data_prep.common.errors import UserError
 from data_prep.common.files import read_regular
 from data_prep.formats import BadImageError
+from data_prep.importers.classes import SPLITS
 from data_prep.importers.labelme import NO_AREA, paste
 from data_prep.importers.regions import ellipse_mask, polygon_mask, rectangle_mask
 from data_prep.importers.source import Annotation, Region, Source, SourceImage, SourceLabel, require_images
@@ -50,7 +51,8 @@ def read(path: Path, *, images: Path | None = None) -> Source:
         name = image.get("name", "").replace("\\", "/")
         if not name or ".." in name.split("/") or name.startswith("/"):
             raise UserError(f"{where}: the name {name!r} is none of a file in the folder of images; correct it.")
-        split = image.get("subset", "").lower() or None
+        subset = image.get("subset", "").lower()
+        split = SPLITS.get(subset, subset) or None
         reader = partial(_annotation, image, shape, where)
         found.append(SourceImage(file=images / name, name=name, split=split, shape=shape, read=reader))
     require_images(found, path, "image")

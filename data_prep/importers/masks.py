@@ -19,8 +19,12 @@ from data_prep.importers import source as sources
 from data_prep.importers.source import Annotation, IndexMap, Source, SourceImage, SourceLabel
 
 
-def read(path: Path, *, images: Path | None = None, masks: Path | None = None, table: Path | None = None) -> Source:
+def read(
+    path: Path, *, images: Path | None = None, masks: Path | None = None, table: Path | None = None, ending: str = ""
+) -> Source:
     """The set in `path`; its images, label pictures and table are `images/`, `masks/` and `names.csv` there if not given.
+
+    ending: what a label picture's name has behind its image's, such as "_mask" where a_mask.png is that of a.jpg.
 
     Raises `UserError` where a folder or the table is missing, or nothing fits together.
     """
@@ -28,6 +32,7 @@ def read(path: Path, *, images: Path | None = None, masks: Path | None = None, t
     images, masks, table = images or path / "images", masks or path / "masks", table or path / "names.csv"
     labels = read_table(table)
     pictures, maps = sources.by_stem(images), sources.by_stem(masks)
+    maps = {stem.removesuffix(ending): file for stem, file in maps.items() if stem.endswith(ending)}
     found = [
         SourceImage(
             file=pictures.get(stem, images / f"{stem}.jpg"),

@@ -82,6 +82,14 @@ def test_an_image_without_any_label_was_annotated_all_the_same(tmp_path):
     assert list(back) == ["a.jpg", "b.jpg"] and back["b.jpg"]["object", ""].all()
 
 
+def test_label_pictures_may_be_called_after_their_images(tmp_path):
+    root = source(tmp_path / "in", "1,cat\n", a=CODES % 2)
+    (root / "masks/a.png").rename(root / "masks/a_mask.png")
+    save_codes(root / "masks/a_edges.png", CODES * 0 + 7, "L")
+    back = read_back(import_whole("masks", root, tmp_path / "out", {"ending": "_mask"}))
+    assert same(back["a.jpg"], {("object", "cat"): CODES % 2 == 1})
+
+
 def test_names_are_mapped_joined_and_left_out_and_go_to_categories(tmp_path):
     codes = np.array([[1, 2, 3, 4]] * 4)
     root = source(tmp_path / "in", "1,tabby\n2,siamese\n3,brick wall\n4,rest\n", a=codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
 import zipfile
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from read_back import box, picture, read_back, same
+from pycocotools import mask as masks
+from read_back import box, import_whole, picture, read_back, same
+from real_data import real_data
 
 import data_prep
 from data_prep import Plane, colours, importers, open_broden, write_broden
@@ -149,6 +152,44 @@ def test_colours_are_those_of_the_mean_under_each_label_pixel(tmp_path):
     assert (tmp_path / "set/images/a.png").samefile(root / "images/a.png"), "linked, not copied"
     with pytest.raises(UserError, match="has the category color already"):
         data_prep.add_colors(root, tmp_path / "again")
+
+
+def test_real_label_maps_come_back_from_coco_and_from_label_pictures(tmp_path):
+    """Some of the photographs, their objects written as run lengths of COCO and as 16-bit pictures."""
+    whole = open_broden(real_data("broden_real"), categories=["object"])
+    chosen = [n for n, image in enumerate(whole.images) if image.name.startswith(("coco/", "ccp/"))][::60]
+    names = {concept.number: concept.name for concept in whole.concepts}
+    (tmp_path / "names.csv").parent.mkdir(exist_ok=True)
+    (tmp_path / "names.csv").write_text("".join(f"{n},{name}\n" for n, name in names.items()), encoding="utf-8")
+    content: dict[str, list] = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": n, "name": names[n]} for n in names],
+    }
+    expected = {}
+    for n in chosen:
+        image, labels = whole.images[n], whole.read_labels(n)
+        stem = Path(image.name).stem
+        picture(tmp_path / f"images/{stem}.jpg", image.label_shape)
+        numbers = np.array([0, *(concept.number for concept in whole.concepts)])[labels.planes + 1]
+        first = numbers[0] if len(numbers) else np.zeros(image.label_shape, int)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(first.astype(np.uint16)).save(tmp_path / f"masks/{stem}.png")
+        high, wide = image.label_shape
+        content["images"].append({"id": n, "file_name": f"{stem}.jpg", "height": high, "width": wide})
+        shown = {k: (numbers == k).any(0) for k in np.unique(numbers[numbers > 0]).tolist()}
+        for k, mask in shown.items():
+            region = masks.encode(np.asfortranarray(mask.astype(np.uint8)))
+            region = {"size": [high, wide], "counts": region["counts"].decode()}
+            content["annotations"].append({"image_id": n, "category_id": k, "segmentation": region})
+        expected[f"{stem}.jpg"] = first, {("object", names[k]): mask for k, mask in shown.items()}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    regions = read_back(import_whole("coco", tmp_path / "coco.json", tmp_path / "regions"))
+    maps = read_back(import_whole("masks", tmp_path, tmp_path / "maps"))
+    assert len(regions) == len(maps) == len(chosen) and sum(len(shown) for _, shown in expected.values()) > 20
+    for name, (first, shown) in expected.items():
+        assert same(regions[name], shown)
+        assert same(maps[name], {("object", names[k]): first == k for k in np.unique(first[first > 0]).tolist()})
 
 
 ARCHIVE = {
