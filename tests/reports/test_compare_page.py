@@ -99,7 +99,11 @@ def test_the_answer_in_words() -> None:
     assert "not divided into folds" in answer(many)[1] and f"of {len(many.matrix)} that any detects" in answer(many)[2]
 
 
-def test_page_figures_and_tables_are_written(three: Comparison, tmp_path: Path) -> None:
+def test_page_figures_and_tables_are_written(
+    three: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures are drawn; that they can be rendered is seen by a slow test."""
+    monkeypatch.setattr("reports.compare_page.render", lambda figure: {"png": b"png", "svg": b"<svg/>"})
     page = write_comparison(three, tmp_path / "out")
     assert page == tmp_path / "out" / "compare.html" and HOSTILE not in page.read_text(encoding="utf-8")
     stems = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
