@@ -30,7 +30,7 @@ from ..drawn_sets import drawing_pool, kept
 from . import scenes, textures
 from .shapes import MAP, PLANES, SIZE
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the drawing changes; it names the cached set."""
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")

@@ -95,16 +95,6 @@ def _hash(n: np.ndarray) -> np.ndarray:
     return ((n.astype(np.int64) * 2654435761 + 12345) % 4093 / 4093).astype(np.float32)
 
 
-def _banded(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
-    period = 34 * size
-    place = (v + 3 * clouds(u * 0.1, v * 0.1, 2.2)) / period
-    colours = np.stack(p)[rng.permutation(4)]
-    k = np.floor(place * 4).astype(np.int32)
-    into = (place * 4 - k) * period / 4
-    here, before = colours[k % 4], colours[(k - 1) % 4]
-    return before + (here - before) * _step(into, 1.5)[..., None] * np.float32(1)
-
-
 def _striped(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     period = 15 * size
     share = rng.uniform(0.35, 0.6)
@@ -125,28 +115,11 @@ def _lattice(u: Grid, v: Grid, side: float) -> tuple[Grid, Grid]:
     return np.hypot((shifted - col) * side, v - row * side), (row * 61 + col).astype(np.int32)
 
 
-def _polka_dotted(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
-    d, _ = _lattice(u, v, 27 * size)
-    return mix(p[1], p[0], _step(d - rng.uniform(6.5, 9) * size, 0.8))
-
-
 def _dotted(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
     d, _, who, _, _ = _cells(u, v, 8.5 * size, rng, jitter=0.36)
     radius = (1.2 + 1.6 * _hash(who)) * size
     dots = np.stack([p[0], p[2], p[0]])[who % 3]
     return dots + (p[1] - dots) * _step(d - radius, 0.8)[..., None]
-
-
-def _bubbly(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
-    base = mix(p[3], p[2] * 0.75, 0.5 + 0.2 * clouds(u * 0.3, v * 0.3, 2.0))
-    for cell in (13, 22, 40):
-        d, _, who, right, down = _cells(u + cell * 7, v + cell * 3, cell * size, rng, jitter=0.22)
-        r = cell * size * (0.28 + 0.24 * _hash(who))
-        t = np.clip(d / r, 0, 1)[..., None]
-        spark = np.exp(-((right + 0.38 * r) ** 2 + (down + 0.4 * r) ** 2) / (0.03 * r * r + 0.3))[..., None]
-        film = base * (0.92 - 0.35 * np.clip(t * 4 - 3, 0, 1)) + 0.10 + 0.5 * t**9 + 0.9 * spark
-        base = base + (np.clip(film, 0, 1) - base) * _step(r - d, 1.0)[..., None]
-    return base
 
 
 def _cracked(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Generator) -> Grid:
@@ -247,20 +220,17 @@ def _zigzagged(*, u: Grid, v: Grid, size: float, p: Palette, rng: np.random.Gene
 
 
 TEXTURES: dict[str, Callable[..., Grid]] = {
-    "banded": _banded,
-    "bubbly": _bubbly,
     "chequered": _chequered,
     "cracked": _cracked,
     "dotted": _dotted,
     "grid": _grid,
     "honeycombed": _honeycombed,
     "marbled": _marbled,
-    "polka-dotted": _polka_dotted,
     "scaly": _scaly,
     "spiralled": _spiralled,
     "striped": _striped,
     "woven": _woven,
     "zigzagged": _zigzagged,
 }
-_UPRIGHT = ("scaly", "bubbly")
+_UPRIGHT = ("scaly",)
 _HARD_EDGED = ("scaly", "woven", "spiralled")
