@@ -21,7 +21,7 @@ from data_prep.common.files import unescape_cell
 from mdl.scoring.score import wilson
 from reports.claims import CLAIMS
 
-PAGES = ("README.md", "NUMBERS.md", "half_width/README.md")
+PAGES = ("README.md", "NUMBERS.md", "half_width/README.md", "all_concepts/README.md")
 CATEGORIES = ("object", "part", "scene", "material", "texture", "color")
 SHORT = {
     "more": "more, in every layer", "more-equal": "at equal numbers", "more-together": "layers added up",
@@ -189,6 +189,43 @@ def _sharing_rows(sharing: pd.DataFrame) -> Rows:
     ]
 
 
+def _trust_rows(trust: pd.DataFrame) -> Rows:
+    """One row for each network, layer and operator."""
+    return [
+        {
+            **{name: row[name] for name in ("network", "layer", "operator", "units", "detectors")},
+            "held out": row["held_out"],
+            "sure": row["sure"],
+            "by chance, mean (most)": f"{row['chance']:.1f} ({row['chance_most']})",
+            "unique": row["unique"],
+            "sure unique": row["unique_sure"],
+            "IoU, chosen → held out": f"{row['iou']:.3f} → {row['held_out_iou']:.3f}",
+            "label kept, %": f"{100 * row['kept_share']:.0f}",
+            "concepts in the label set": f"{row['n_set']:.1f}",
+        }
+        for row in trust.to_dict("records")
+    ]
+
+
+def _trust_short(trust: pd.DataFrame) -> Rows:
+    """The layers of each network and operator added up."""
+    rows = []
+    for (network, operator), found in trust.groupby(["network", "operator"], sort=False):
+        n, sums = found["detectors"], found.sum(numeric_only=True)
+        means = {
+            name: (found[name] * n).sum() / max(n.sum(), 1) for name in ("iou", "held_out_iou", "kept_share", "n_set")
+        }
+        rows.append(
+            {
+                "network": network, "operator": operator, "detectors": int(sums["detectors"]),
+                "held out": int(sums["held_out"]), "sure": int(sums["sure"]), "by chance": f"{sums['chance']:.1f}",
+                "IoU, chosen → held out": f"{means['iou']:.3f} → {means['held_out_iou']:.3f}",
+                "label kept, %": f"{100 * means['kept_share']:.0f}", "concepts in the label set": f"{means['n_set']:.1f}",
+            }
+        )  # fmt: skip
+    return rows
+
+
 def _width_together(width: pd.DataFrame) -> Rows:
     return _width_rows(width[width["layer"] == "all"])
 
@@ -287,6 +324,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[pd.DataFrame], Rows]]] = {
     "sharing": {"sharing": _sharing_rows},
     "repeats": {"repeats": _repeat_rows, "repeats-short": _repeat_short, "repeats-layers": _layer_rows},
     "choices": {"choices": _choice_rows},
+    "trust": {"trust": _trust_rows, "trust-short": _trust_short},
     "methods": {"methods": _method_rows, "methods-plain": partial(_method_rows, intervals=False)},
 }
 """Of each CSV file, the marked places that it fills: `BLOCK-embedded` and `BLOCK-real`."""

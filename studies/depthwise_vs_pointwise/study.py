@@ -40,13 +40,14 @@ LITE12_LAYERS = ("24", "32", "40")
 HALF_WIDTH = tuple(f"{name}-half" for name in (*PAPER, *DOMAINS, "untrained"))
 EPOCHS = tuple(f"epoch-{n}" for n in (1, 3, 7, 13, 14, 20))
 """Of a half-width base network whose rate falls after epochs 13 and 18."""
-FOLDS, ROTATION = 10, 1
+FOLDS, ROUNDS, ROTATION = 10, 20, 1
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some networks and layers that are dissected into one run folder. rotate: the seed of a random basis, if any.
+    """Some networks and layers that are dissected into one run folder.
 
+    null: rounds with the labels of other images, on photographs. rotate: the seed of a random basis, if any.
     photographs: not on the embedded set, which has too few concepts to tell more.
     """
 
@@ -54,6 +55,7 @@ class Part:
     networks: tuple[str, ...]
     layers: tuple[str, ...]
     folds: int = FOLDS
+    null: int = 0
     rotate: int | None = None
     tap: TapPoint = Settings.tap
     quantile: float = Settings.quantile
@@ -61,11 +63,11 @@ class Part:
 
 
 PARTS = (
-    Part("paper", PAPER, LAYERS),
-    Part("domains", DOMAINS, LAYERS),
-    Part("untrained", ("untrained",), LAYERS),
-    Part("rotated", PAPER, LAYERS, rotate=ROTATION),
-    Part("lite0", ("lite0", "lite0-untrained"), LITE0_LAYERS),
+    Part("paper", PAPER, LAYERS, null=ROUNDS),
+    Part("domains", DOMAINS, LAYERS, null=ROUNDS),
+    Part("untrained", ("untrained",), LAYERS, null=ROUNDS),
+    Part("rotated", PAPER, LAYERS, null=ROUNDS, rotate=ROTATION),
+    Part("lite0", ("lite0", "lite0-untrained"), LITE0_LAYERS, null=ROUNDS),
     Part("lite0-rotated", ("lite0",), LITE0_LAYERS, rotate=ROTATION),
     Part("lite12", ("lite1", "lite1-untrained", "lite2", "lite2-untrained"), LITE12_LAYERS, photographs=True),
     Part("half-width", HALF_WIDTH, LAYERS, photographs=True),
@@ -128,6 +130,7 @@ def dissect_part(part: Part, label_set: LabelledImages, out: Path, sources: Sour
         strongest=8 if part.name == "paper" else 1,
         rotate=part.rotate,
         folds=part.folds,
+        null=0 if label_set.name == "embedded" else part.null,
         tap=part.tap,
         quantile=part.quantile,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import questions
 import sharing
+import trust
 from networks import validation_accuracy
 from pages import PAGES, blocks, filled, is_drawn, read_table
 
@@ -73,6 +74,8 @@ def _found(finished: Mapping[str, Run], checkpoints: Path | None) -> Iterator[tu
         yield "counts", pd.concat([count_table(run) for run in counted])
         yield "claims", pd.concat([_claims(part, finished[part]) for part in COUNTED if part in finished])
         yield "differences", questions.differences(counted)
+    if sure := [run for run in counted if run.info["settings"]["null"]]:
+        yield "trust", trust.trust_table(sure)
     if curves:
         yield "curves", pd.concat([count_table(run) for run in curves])
     if HALF_WIDTH in finished:

@@ -22,7 +22,7 @@ from dissect.scores import Counts
 from mdl.scoring.score import wilson
 
 STUDY = Path(__file__).parents[2] / "studies" / "depthwise_vs_pointwise"
-MODULES = ("figure", "networks", "pages", "questions", "sharing", "tables")
+MODULES = ("figure", "networks", "pages", "questions", "sharing", "tables", "trust")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_figure_and_link_is_there(study: ModuleType) -> None:
         targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
         n_figures[name] = len([target for target in targets if target.endswith(".png")])
         assert [target for target in targets if not (page.parent / target).exists()] == [], name
-    assert n_figures == {"README.md": 1, "NUMBERS.md": 4, "half_width/README.md": 0}
+    assert n_figures == {"README.md": 1, "NUMBERS.md": 4, "half_width/README.md": 0, "all_concepts/README.md": 0}
 
 
 def test_every_part_that_the_script_makes_is_in_the_tables(study: ModuleType) -> None:
