@@ -5,9 +5,10 @@
 
 Made-up activations (smooth, sparse, most images weak, as behind a ReLU) of three layers of 128, 256 and 512 units with maps of
 28, 14 and 7 cells a side, for 300 images with label maps of 112 x 112 pixels and 70 concepts in six categories. Times, as the
-engine calls them, (thresholds) `Collected.add` of each batch, which keeps tails, strongest images, histograms (of all images of so
-small a set; a large one has them of 512) and candidates, with the final quantiles, and (tally) the candidates counted against labels that were read before, up to the total. CPU seconds of all threads,
-user and system, the median of some rounds after one that compiles. Labels are unpacked in the tally, as in a run.
+engine calls them, (thresholds) `Collected.add` of each batch, which keeps tails, strongest images, histograms (of all images of
+so small a set; a large one has them of 512) and candidates, with the final quantiles, and (tally) the candidates counted against
+labels that were read before, up to the total. CPU seconds of all threads, user and system, the median of some rounds after one
+that compiles. Labels are unpacked in the tally, as in a run.
 """
 
 from __future__ import annotations
