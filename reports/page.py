@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
@@ -33,14 +31,22 @@ from reports.answer import answer
 from reports.crew import Crew, helpers_worth_starting, without_collection
 from reports.explorer import explorer_data, units_with_trust
 from reports.figures import FIGURES, ReportFigure
+from reports.letters import labels_without_letters
 from reports.members import Member, all_categories, gather, subject_of
 from reports.page_pictures import PagePictures, StoredPictures
-from reports.page_words import SCORE_NAMES, made_words, number, settings_words, share_above, short, split_words
+from reports.page_words import (
+    SCORE_NAMES,
+    made_words,
+    settings_words,
+    share_above,
+    split_words,
+    union_words,
+)
 from reports.sheets import Section, draw_sheets, write_sheets
 from reports.style import category_colours, one_line
 from reports.summary import layer_title
+from reports.templating import environment, joined_script, joined_style, script_hash
 
-_TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("base.css", "report.css")
 SCRIPTS = ("data.js", "state.js", "pictures.js", "list.js", "card.js", "main.js")
 """The parts of the page's style and script, joined in this order."""
@@ -158,9 +164,10 @@ def _fill(
             iou_cut=settings.get("iou_cut", "the cut"),
             score_name=data["scoreName"],
             share_above=share_above(settings),
-            letters_missing=[],
+            union_words=union_words(settings),
+            letters_missing=labels_without_letters(label for _, label in data["concepts"]),
             outside=stored is None,
-            style=Markup("\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in STYLES)),
+            style=joined_style(STYLES),
             script=Markup(script),
             script_hash=script_hash(script),
             data_json=_json(data),
@@ -169,30 +176,6 @@ def _fill(
             masks=Markup("" if stored is None else _lines(stored.masks)),
         )
     )
-
-
-def environment() -> Environment:
-    """The templates of pages, with their filters; what they print is escaped."""
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"number": number, "short": short, "line": one_line}
-    return made
-
-
-def joined_script(names: Sequence[str]) -> str:
-    """The parts of a page's script as one, whose names stay inside."""
-    parts = [(_TEMPLATES / name).read_text(encoding="utf-8") for name in names]
-    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
-
-
-def script_hash(script: str) -> str:
-    """The hash by which a page's content policy knows its script."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
 
 
 def page_title(members: Sequence[Member]) -> str:

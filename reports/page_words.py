@@ -1,7 +1,7 @@
 """Words for readers: the settings, execution and versions of a run, as the page prints them.
 
     for name, value in settings_words(run.info):          # ("Images", "splits train, val"), ...
-    made_words(run.info)["Execution"]                     # "device cpu · memory 512 MiB"
+    made_words(run.info)["Execution"]                     # "device cpu · memory 0.5 GiB"
 
 What has no words here is printed under its own name, so that nothing recorded is hidden.
 """
@@ -57,11 +57,21 @@ def settings_words(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def union_words(settings: Mapping[str, Any]) -> str:
+    """Which images count for the pixels of a mask.
+
+    >>> union_words({"union": "all-images"})
+    'all images'
+    """
+    rule = str(settings.get("union", "category"))
+    return _VALUES.get(("union", rule), one_line(rule))
+
+
 def made_words(info: Mapping[str, Any]) -> dict[str, str]:
     """How the run was made: execution, versions and seconds, a line each; what run.json does not have is left out."""
     titles = {"execution": "Execution", "versions": "Versions", "timings": "Seconds"}
     return {
-        title: " · ".join(f"{_plain(k)} {_size(v) if k == 'memory' else words(v)}" for k, v in info[key].items())
+        title: " · ".join(f"{_plain(k)} {words(v)}{' GiB' * (k == 'memory')}" for k, v in info[key].items())
         for key, title in titles.items()
         if info.get(key)
     }
@@ -119,11 +129,3 @@ def short(values: Iterable[Any] | str | None, limit: int = 16) -> str:
 
 def _plain(key: Any) -> str:
     return one_line(key).replace("_", " ").replace("iou", "IoU")
-
-
-def _size(n_bytes: Any) -> str:
-    """
-    >>> _size(536870912)
-    '512 MiB'
-    """
-    return f"{n_bytes / 2**20:,.0f} MiB" if isinstance(n_bytes, int) else words(n_bytes)

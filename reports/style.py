@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -210,10 +211,9 @@ def render(figure: Figure, formats: Iterable[str] = ("png", "svg"), dpi: int = 2
 
 def _pixels(figure: Figure, dpi: int) -> Image.Image:
     """The figure drawn on white."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="rgba", dpi=dpi)
-    width, height = (int(inches * dpi) for inches in figure.get_size_inches())
-    drawn = Image.frombytes("RGBA", (width, height), buffer.getvalue())
+    canvas = FigureCanvasAgg(figure)
+    figure.savefig(io.BytesIO(), format="rgba", dpi=dpi)
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))  # its own width: a product of inches may round to another
     if drawn.getchannel("A").getextrema() != (255, 255):
         drawn = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn)
     return drawn.convert("RGB")

@@ -31,8 +31,8 @@ function unitCard(unit) {
     facts.push(fact("Images that show it", count(column("nImages", unit))));
     if (HAS.kept) {
       facts.push(fact("Keeps its label", column("kept", unit) === null ? "–" : percent(column("kept", unit)),
-        `of resamples; without any one of ${data.folds} folds: in ${column("keptFolds", unit)}`));
-      facts.push(fact("Label set", count(column("nSet", unit)), "concepts cover 90 % of the resamples"));
+        `of resamples of the images, and in ${column("keptFolds", unit)} of ${data.folds} leave-outs`));
+      facts.push(fact("Label set", count(column("nSet", unit)), column("nSet", unit) === 1 ? "concept covers 90 % of the resamples" : "concepts cover 90 % of the resamples"));
     }
     facts.push(fact("Sure", sureText(unit), units.p ? `p ${number(column("p", unit), 4)}, q ${number(column("q", unit), 4)}` : "against chance: dissect with --null 20"));
   }

@@ -101,7 +101,7 @@ function sorted(rows, columns, by) {
   });
 }
 
-let rows = [], columns = UNIT_COLUMNS, made = 0;
+let rows = [], columns = UNIT_COLUMNS, made = 0, sortedBy = "iou";
 
 function showMore() {
   const next = rows.slice(made, made + BATCH);
@@ -133,7 +133,7 @@ function pictureRow(unit) {
 }
 
 function heading(each) {
-  const active = state.sort === each.key;
+  const active = sortedBy === each.key;
   const up = each.text ? state.order === "down" : state.order === "up";
   const th = element("th", { className: `${each.key}${isNumber(each) ? " n" : ""}`, scope: "col" });
   if (active) th.setAttribute("aria-sort", up ? "ascending" : "descending");
@@ -149,7 +149,8 @@ function showList() {
   chosen = chosenUnits();
   const concepts = state.view === "concepts";
   columns = concepts ? CONCEPT_COLUMNS : UNIT_COLUMNS;
-  rows = sorted(concepts ? conceptRows(chosen) : [...chosen], columns, concepts && state.sort === "iou" && state.order === "down" ? "detectors" : state.sort);
+  sortedBy = state.sort || (concepts ? "detectors" : "iou");
+  rows = sorted(concepts ? conceptRows(chosen) : [...chosen], columns, sortedBy);
   nearby.disconnect();
   byId("head").replaceChildren(...columns.map(heading));
   byId("rows").replaceChildren();

@@ -139,7 +139,7 @@ function start() {
   startTheme();
   startPictures();
   addEventListener("popstate", follow);
-  byId("explorer").hidden = byId("controls").hidden = false;
+  byId("explorer").hidden = byId("controls").hidden = byId("csv").hidden = false;
   state = stateInAddress() || state;
   show();
   if (location.hash.includes("=")) byId("explore").scrollIntoView({ behavior: "instant" });

@@ -40,7 +40,9 @@ function sheetOf(w, h) {
   const canvas = document.createElement("canvas");
   canvas.width = w;
   canvas.height = h;
-  return [canvas, canvas.getContext("2d")];
+  const pen = canvas.getContext("2d");
+  pen.imageSmoothingQuality = "high";
+  return [canvas, pen];
 }
 
 // Dark outside the mask, and a bright line around it. The mask is white inside and transparent outside.
@@ -88,7 +90,7 @@ async function draw(canvas, picture, side) {
   canvas.height = h;
   const pen = canvas.getContext("2d");
   pen.drawImage(image, 0, 0, w, h);
-  if (withMask && masks) drawMask(pen, w, h, masks, row, picture.rank, Math.max(1, Math.round((side * ratio) / 110)));
+  if (withMask && masks) drawMask(pen, w, h, masks, row, picture.rank, Math.max(1, Math.min(3, Math.round(side / 110))) * ratio);
   canvas.dataset.drawn = withMask && masks ? "mask" : "image";
 }
 

@@ -1,7 +1,7 @@
 // What is shown, as the part of the address after #: it survives a reload and can be sent to somebody.
 const DEFAULTS = {
   view: "table", run: "", network: "", domain: "", layer: "", operator: "", category: "", show: "all", find: "",
-  sort: "iou", order: "down", unit: "", concept: "", masks: "on",
+  sort: "", order: "down", unit: "", concept: "", masks: "on",
 };
 let state = { ...DEFAULTS };
 

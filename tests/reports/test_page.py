@@ -124,7 +124,10 @@ def test_a_figure_is_a_function_and_an_entry(run_folder: Callable[..., Path]) ->
     networks = {"a": [("1", "conv", 4)], "b": [("1", "conv", 4)]}
     folder = run_folder(networks=networks)
     page = Page(write_report(folder, figures=(*FEW, mine)))
-    assert ("a", {"href": "#best-iou"}) in page.elements and ("section", {"id": "best-iou"}) in page.elements
+    assert ("a", {"href": "#best-iou"}) in page.elements and (
+        "section",
+        {"id": "best-iou", "class": "figures"},
+    ) in page.elements
     assert page.words.count("Best <IoU>") == 2 and "Figure X. Cut 0.04." in page.words and "1 more sheet" in page.words
     assert [a["alt"] for tag, a in page.elements if tag == "img"].count("best IoU") == 2
     for stem in ("best-iou", "best-iou-2"):
