@@ -12,8 +12,9 @@ each unit detects on all images, row 1 + f which without the images of fold f (`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,29 +175,30 @@ def different(members: Sequence[Member]) -> list[str]:
     found = []
     prints = {run.info["data"]["fingerprint"] for run in runs}
     if len(prints) > 1:
-        found.append(_listed("the data", runs, lambda run: f"{run.info['data']['name']} {_print(run)}"))
+        found.append(_listed("the data", runs, lambda run: f"{run.info['data']['name'] or 'unnamed'} {_print(run)}"))
     for name, words in SAME_SETTINGS.items():
-        values = [_value(run.info["settings"].get(name)) for run in runs]
+        values = [_value(name, run) for run in runs]
         if len(set(values)) > 1:
-            found.append(
-                _listed(f"`{name}` ({words})", runs, lambda run, name=name: _value(run.info["settings"].get(name)))
-            )
+            found.append(_listed(f"`{name}` ({words})", runs, partial(_value, name)))
     return found
 
 
-def _listed(what: str, runs: Sequence[Run], value: Any) -> str:
+def _listed(what: str, runs: Sequence[Run], value: Callable[[Run], str]) -> str:
     each = [f"{value(run)} in {one_line(run.path.name)}" for run in runs[:6]]
     return f"{what}: {', '.join(each)}{f' and {len(runs) - 6} more' if len(runs) > 6 else ''}"
 
 
 def _print(run: Run) -> str:
-    return str(run.info["data"]["fingerprint"])[:12]
+    return str(run.info["data"]["fingerprint"])[:12] or "(images not known)"
 
 
-def _value(value: Any) -> str:
+def _value(name: str, run: Run) -> str:
+    value = run.info["settings"].get(name)
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return "all" if value is None else str(value)
+    if value is None:
+        return "all" if name in ("split", "categories") else "not known"
+    return str(value)
 
 
 def same_folds(a: Member, b: Member) -> bool:

@@ -25,9 +25,9 @@ from reports.compare_data import page_data
 from reports.compare_figures import MEMBER_COLOURS, comparison_figures
 from reports.compare_members import ALL, Part
 from reports.compare_units import UNIT_STATUS
-from reports.compare_words import answer, page_title, signed
-from reports.page import environment, joined_script, script_hash
+from reports.compare_words import answer, made_of, page_title, signed
 from reports.style import category_colours, figure_style, one_line, render, write_files
+from reports.templating import environment, joined_script, script_hash
 
 if TYPE_CHECKING:
     from reports.comparison import Comparison
@@ -97,8 +97,7 @@ def page_html(comparison: Comparison, figures: Sequence[dict[str, Any]] = ()) ->
         measures=_control_measures(comparison),
         tables=TABLES,
         settings=first.info["settings"],
-        data=first.info["data"],
-        n_images=len(first.images),
+        made_of=made_of(first),
         style=Markup("\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),

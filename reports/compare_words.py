@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dissect.run_store import Run
 from reports.compare_members import ALL
 from reports.style import one_line
 
@@ -102,3 +103,20 @@ def _exchange(comparison: Comparison) -> list[str]:
             f"{units['n_kept_by_chance']:.0f} would if the units of each layer were shuffled."
         )
     return sentences
+
+
+def made_of(run: Run) -> str:
+    """The images and settings of a run in a sentence; what is not known is left out."""
+    data, settings = run.info["data"], run.info["settings"]
+    words = {
+        "quantile": "thresholds at the {} quantile",
+        "iou_cut": "detectors above IoU {}",
+        "min_images": "concepts that at least {} images show",
+        "score": "labels with the highest {}",
+        "union": "masks counted by the rule {}",
+        "split": "split {}",
+    }
+    known = [text.format(settings[name]) for name, text in words.items() if settings.get(name) is not None]
+    images = f"{len(run.images):,} images of {one_line(data['name'])}" if data["name"] else "Images that are not known"
+    printed = [f"fingerprint {data['fingerprint'][:16]}"] if data["fingerprint"] else []
+    return f"{'; '.join([images, *printed, *known])}."

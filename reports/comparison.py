@@ -217,7 +217,7 @@ def compare(
             f"The runs differ in {'; '.join(faults)}. Their counts do not mean the same: dissect again with the same choices, or "
             f"set `allow_different`."
         )
-    return Comparison(members, concepts, [*_warn_different(faults), *_warn_folds(members)])
+    return Comparison(members, concepts, [*_warn_different(faults), *_warn_layers(members), *_warn_folds(members)])
 
 
 def short_rows(comparison: Comparison) -> pd.DataFrame:
@@ -238,7 +238,22 @@ def _warn_different(faults: Sequence[str]) -> list[str]:
     return [lead + "; ".join(faults).replace("`", "") + "."] if faults else []
 
 
+def _warn_layers(members: Sequence[Member]) -> list[str]:
+    if all(member.shape == members[0].shape for member in members):
+        return []
+    return [
+        "The networks do not have the same layers: “all layers” is all that was dissected of each, more units in one than in "
+        "another; compare at equal numbers of units."
+    ]
+
+
 def _warn_folds(members: Sequence[Member]) -> list[str]:
+    unknown = [member.title for member in members if not member.run.info["data"]["fingerprint"]]
+    if unknown:
+        return [
+            f"Not known which images were shown to {', '.join(unknown)}, nor with which settings, as another tool made their "
+            f"runs: compare only what you know to be alike. There are no intervals."
+        ]
     without = [member.title for member in members if member.n_folds < 2]
     if without:
         return [f"No intervals for {', '.join(without)}: dissected without folds of the images."]

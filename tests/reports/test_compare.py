@@ -14,6 +14,7 @@ from data_prep.common.errors import UserError
 from dissect.run_store import Run
 from reports.compare_counts import interval_of_difference
 from reports.compare_members import ALL
+from reports.compare_words import made_of
 from reports.comparison import TABLES, Comparison, compare
 from reports.intervals import expected_attributes, jackknife
 
@@ -291,9 +292,20 @@ def test_networks_of_other_layers_share_their_totals_only() -> None:
     b = run_in_memory("b", ["other"], layers=[("features.3", "conv", 10)])
     comparison = compare([a, b])
     assert set(zip(comparison.differences["layer"], comparison.differences["operator"], strict=True)) == {(ALL, ALL)}
+    assert "do not have the same layers" in comparison.warnings[0]
     assert comparison.counted.n_equal[comparison.parts[0]] == 10 and comparison.units.empty
     for name in TABLES:
         assert isinstance(getattr(comparison, name), Table)
+
+
+def test_a_run_of_another_tool_is_compared_with_a_warning() -> None:
+    unknown: dict[str, object] = {"fingerprint": "", "n_folds": 1, "settings": {"quantile": None}}
+    pair = [run_in_memory(name, [name], **unknown) for name in ("a", "b")]  # type: ignore[arg-type]
+    assert compare(pair).warnings[0].startswith("Not known which images were shown to a, b")
+    assert "quantile" not in made_of(pair[0]) and "detectors above IoU 0.04" in made_of(pair[0])
+    assert made_of(run_in_memory("c")).startswith("20 images of drawn; fingerprint ffff")
+    with pytest.raises(UserError, match=r"`quantile` .*: not known in a, 0.995 in c.*set `allow_different`"):
+        compare([pair[0], run_in_memory("c")])
 
 
 @pytest.mark.parametrize("networks", [[], ["net"]])

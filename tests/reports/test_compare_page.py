@@ -59,6 +59,13 @@ def test_names_stay_text_and_only_the_page_s_own_script_runs(three: Comparison) 
     assert "<img" not in three._repr_html_() and "&lt;" in three._repr_html_()
 
 
+def test_networks_of_other_operators() -> None:
+    a = run_in_memory("a", ["x"], layers=[("18", "depthwise", 5)])
+    b = run_in_memory("b", ["y"], layers=[("18", "pointwise", 5), ("20", "conv", 5)], seed=2)
+    page = page_html(compare([a, b]))
+    assert page.count('<td class="n">—</td>') >= 3 + 5  # in the table of networks, in that of counts
+
+
 def test_what_the_script_gets_is_what_the_tables_say(three: Comparison) -> None:
     data = page_data(three)
     json.dumps(data, allow_nan=False)
