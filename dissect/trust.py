@@ -250,15 +250,27 @@ def _chosen_shares(
 def p_values(score: np.ndarray, null_score: np.ndarray, alive: np.ndarray) -> np.ndarray:
     """(U,) the chance of as high a best score as a unit has, were its masks those of other images; 1 for a dead unit.
 
-    score: (U,) the units of one layer. null_score: (R, U) their best scores with the labels of other images. A unit is compared
-    with the null of all living units of the layer: (1 + how many reach its score) / (1 + how many there are).
+    score: (U,) the units of one layer. null_score: (R, U) their best scores with the labels of other images. A unit with large
+    masks, or with masks on few images, scores high by chance too: so each score is taken in parts of the mean of the unit's own
+    null, each score of the null in parts of the mean of the unit's other rounds, and then a unit is compared with the null of all
+    living units: (1 + how many reach it) / (1 + how many there are). With a single round scores are taken as they are.
 
     >>> p_values(np.array([0.3, 0.1]), np.array([[0.1, 0.2], [0.05, 0.1]]), np.array([True, True])).tolist()
-    [0.2, 0.8]
+    [0.2, 0.6]
     """
-    null = np.sort(null_score[:, alive], axis=None)
-    reached = len(null) - np.searchsorted(null, score, side="left")
+    n = len(null_score)
+    mean, mean_of_others = np.ones(len(score)), np.ones(null_score.shape)
+    if n > 1:
+        mean, mean_of_others = null_score.mean(0), (null_score.sum(0) - null_score) / (n - 1)
+    null = np.sort(_in_parts_of(null_score, mean_of_others)[:, alive], axis=None)
+    reached = len(null) - np.searchsorted(null, _in_parts_of(score, mean), side="left")
     return np.where(alive, (1 + reached) / (1 + len(null)), 1.0)
+
+
+def _in_parts_of(score: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """score / mean; 0 for a score of 0 and infinite for another one where the mean is 0, up to rounding."""
+    none = mean <= 1e-12
+    return np.where(none, np.where(score > 1e-12, np.inf, 0.0), score / np.where(none, 1, mean))
 
 
 def false_discovery_rates(p: np.ndarray, alive: np.ndarray) -> np.ndarray:

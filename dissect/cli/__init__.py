@@ -1,4 +1,4 @@
-"""The command `dissect`: run, layers, report, compare, claims, export, import."""
+"""The command `dissect`: run, layers, report, compare, claims, sanity, export, import."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dissect.cli.imports import import_
 from dissect.cli.layers import layers
 from dissect.cli.report import report
 from dissect.cli.run import run
+from dissect.cli.sanity import sanity
 
 TOOL = Tool(
     "dissect",
@@ -24,6 +25,7 @@ TOOL = Tool(
         "report": report,
         "compare": compare,
         "claims": claims,
+        "sanity": sanity,
         "export": export,
         "import": import_,
     },
@@ -33,6 +35,7 @@ TOOL = Tool(
         "report": "dissect report runs/embedded-imagenet12-cifar100-individual-18-20-22",
         "compare": "dissect compare runs/a runs/b --out runs/a-and-b",
         "claims": "dissect claims runs/embedded-imagenet12-cifar100-individual-18-20-22",
+        "sanity": "dissect sanity runs/embedded-imagenet12-cifar100-individual-18-20-22",
         "export": "dissect export runs/embedded-imagenet12-cifar100-individual-18-20-22 --format xlsx",
         "import": "dissect import dissection/alexnet/conv5-result.csv --out runs/alexnet",
     },

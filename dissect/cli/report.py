@@ -10,7 +10,19 @@ import tyro
 
 from data_prep.common.terminal import Style, print_rows
 
-COLUMNS = ("network", "layer", "operator", "units", "detectors", "share", "unique", "dead")
+COLUMNS = (
+    "network",
+    "layer",
+    "operator",
+    "units",
+    "detectors",
+    "held out",
+    "sure",
+    "chance",
+    "share",
+    "unique",
+    "dead",
+)
 
 
 def report(
@@ -33,6 +45,7 @@ def report(
     from dissect.run_store import open_run
     from reports.page import write_report
     from reports.summary import populations
+    from reports.trust import short_columns
 
     aside = sys.stdout if style == "table" else sys.stderr
     runs = [open_run(folder) for folder in folders]
@@ -42,15 +55,23 @@ def report(
         for note in run.info.get("notes", ()):
             print(f"note: {note}", file=aside)
         name = f"{run.path.name}: " if len(runs) > 1 else ""
+        trust = short_columns(run)
         rows += [
             (
                 f"{name}{layer.network}", layer.layer, layer.operator, str(layer.n_units), str(layer.n_detectors),
+                *trust[layer.network, layer.layer, layer.operator],
                 f"{layer.detector_share:.1%}", str(len(layer.attributes)), str(layer.n_dead),
             )
             for layer in populations(run)
         ]  # fmt: skip
     cuts = dict.fromkeys(str(run.info["settings"]["iou_cut"]) for run in runs)
-    print(f"detectors: best IoU > {' or '.join(cuts)}; unique: distinct concepts among them", file=aside)
+    print(
+        f"detectors: best IoU > {' or '.join(cuts)}; held out: so on images that did not choose the label; sure: and q < 0.05; "
+        f"chance: detectors with the labels of other images; unique: distinct concepts among detectors",
+        file=aside,
+    )
+    for score in dict.fromkeys(run.score for run in runs if run.score != "iou"):
+        print(f"labels are the concepts with the highest {score}; IoU is theirs", file=aside)
     print_rows(COLUMNS, rows, style=style)
     print(f"report: {page}", file=aside)
     return 0
