@@ -34,7 +34,7 @@ function unitCard(unit) {
         `of resamples of the images, and in ${column("keptFolds", unit)} of ${data.folds} leave-outs`));
       facts.push(fact("Label set", count(column("nSet", unit)), column("nSet", unit) === 1 ? "concept covers 90 % of the resamples" : "concepts cover 90 % of the resamples"));
     }
-    facts.push(fact("Sure", sureText(unit), units.p ? `p ${number(column("p", unit), 4)}, q ${number(column("q", unit), 4)}` : "against chance: dissect with --null 20"));
+    facts.push(fact("Sure", sureText(unit), column("p", unit) !== null ? `p ${number(column("p", unit), 4)}, q ${number(column("q", unit), 4)}` : "against chance: dissect with --null 20"));
   }
   facts.push(fact("Threshold", column("threshold", unit) === null ? "none" : String(column("threshold", unit))));
   parts.push(element("dl", { className: "facts" }, facts.flat()));

@@ -22,7 +22,7 @@ const categoryOf = (unit) => (conceptOf(unit) < 0 ? NO_CATEGORY : categoryName(c
 const whereText = (unit) => `${layerOf(unit)} · ${operatorOf(unit)} · unit ${units.unit[unit]}`;
 const intervalText = (low, high, digits = 3) =>
   low === null || low === undefined ? "" : `${number(low, digits)}–${number(high, digits)}`;
-const sureText = (unit) => (units.sure ? (column("sure", unit) ? "sure" : "not sure") : "not tested");
+const sureText = (unit) => (column("sure", unit) === null ? "not tested" : column("sure", unit) ? "sure" : "not sure");
 
 // Names of units and concepts for the address of a state: they stay the same when the report is made again.
 const unitName = (unit) => [networkOf(unit).title, layerOf(unit), operatorOf(unit), units.unit[unit]].join(" / ");

@@ -107,6 +107,17 @@ def test_images_of_two_runs_are_kept_apart(run_folder: Callable[..., Path]) -> N
     assert np.abs(np.asarray(there, float) - np.asarray(own, float)).mean() < 12
 
 
+def test_runs_may_have_concepts_of_their_own(run_folder: Callable[..., Path]) -> None:
+    networks = {"n": [("1", "conv", 12)]}
+    a = run_folder("a", networks=networks, concepts=[("object", "car"), ("object", "tree")], detector_share=1)
+    b = run_folder("b", networks=networks, concepts=[("object", "car"), ("part", "tree")], detector_share=1)
+    data, _ = shown(a, b)
+    n_images = {
+        (data["categories"][c], label): len(data["conceptImages"][k]) for k, (c, label) in enumerate(data["concepts"])
+    }
+    assert n_images["object", "car"] > max(n_images["object", "tree"], n_images["part", "tree"]) > 0
+
+
 def test_outside_the_page_pictures_are_as_many_and_as_large_as_can_be(reported: Path) -> None:
     data, pictures = shown(reported, outside=True, budget=1000)
     assert (pictures.n_images, pictures.side) == (4, 224)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.common.errors import UserError
+from dissect.cli.report import report
 from dissect.run_store import RunFolderError
 from reports.figures import FIGURES, ReportFigure, Subject
 from reports.page import write_report
@@ -234,6 +236,17 @@ def test_several_runs_with_the_same_names_are_told_apart(run_folder: Callable[..
     assert page.data["runs"] == ["a", "b"] and "a: 16 units of one network (a: n, untrained)" in page.words
     assert {row[0] for row in page.table_rows("summary") if row} == {"a: n, untrained", "b: n, untrained", ""}
     assert (tmp_path / "both/figures/figure5.png").is_file()
+
+
+def test_the_command_makes_one_page_of_several_runs(
+    run_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reports.page.write_report", partial(write_report, figures=()))
+    folders = tuple(run_folder(name, networks=SMALL, null=0) for name in ("a", "b"))
+    assert report(folders, out=tmp_path / "both", assets=tmp_path / "both/pictures", style="csv") == 0
+    assert (tmp_path / "both/report.html").is_file() and (tmp_path / "both/pictures/images/0.jpg").is_file()
+    networks = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert networks == ["network", "a: n", "a: n", "b: n", "b: n"]
 
 
 def test_pictures_outside_the_page(run_folder: Callable[..., Path], tmp_path: Path) -> None:
