@@ -69,7 +69,7 @@ def test_names_that_the_terminal_cannot_show_are_escaped(run, tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], "Expected one of {run, layers, report, compare, claims, sanity, export, import}; `dissect --help`"),
+        ([], "Expected one of {run, layers, report, compare, claims, sanity, export, import}"),
         (["dance"], "Unrecognized options: dance"),
         (["run", "--layer", "18"], "Unrecognized options: --layer, 18; did you mean --layers? `dissect run --help`"),
         (["run", "--union", "either"], "'either' for argument '--union'. Expected one of ('category', 'all-images'"),
@@ -78,7 +78,6 @@ def test_names_that_the_terminal_cannot_show_are_escaped(run, tmp_path: Path, mo
         (["run", "--on-bad-image", "weep"], "'skip', 'fail'"),
         (["run", "--quantile", "high"], "Error parsing --quantile: could not convert string to float: 'high'"),
         (["run", "--out"], "Missing value for argument '--out'"),
-        (["report"], "give at least one finished run folder"),
     ],
 )
 def test_command_lines_that_are_not_understood(dissect, args: list[str], words: str) -> None:
@@ -93,7 +92,9 @@ def test_a_run_and_the_same_again(run, dissect, out: Path) -> None:
     assert said.status == 0 and said.err == ""
     note, heading, *_ = said.out.splitlines()
     assert note.startswith("note: Nobody said whether the network mine is trained")
-    assert heading.startswith("detectors: best IoU > 0.04; held out: so on images that did not choose the label; sure: ")
+    assert heading.startswith(
+        "detectors: best IoU > 0.04; held out: so on images that did not choose the label; sure: "
+    )
     assert [line.split()[:4] for line in said.out.splitlines()[2:6]] == [
         ["network", "layer", "operator", "units"],
         ["mine", "1", "conv", "4"],
