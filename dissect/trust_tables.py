@@ -5,13 +5,14 @@ tables = trust_tables(found, scratch=out)           # name -> table; found: of a
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dissect.found import Found
+from dissect.room import Room
 from dissect.run_schema import FOLD
 from dissect.run_store import LABEL_COLUMNS, REPLICATE_COLUMNS, TRUST_COLUMNS
 from dissect.scores import Counts
@@ -26,9 +27,10 @@ SURE = 0.05
 
 def trust_tables(found: Found, scratch: Path) -> dict[str, pd.DataFrame]:
     """replicates.csv, trust.csv and labels.csv of one network. scratch: a folder that has room for the counts by fold."""
-    with tempfile.TemporaryFile(prefix=".counts-", dir=scratch) as file:
-        folds = Counts(*(_stacked(found.stored[FOLD + name], file) for name in Counts._fields))
-        trust = trust_of(folds, found.category, score=found.settings.score, eligible=found.eligible, alive=~found.dead)
+    room = Room(scratch, IN_MEMORY)
+    stored = (found.stored[FOLD + name] for name in Counts._fields)
+    folds = Counts(*(_stacked(slices, found.settings.n_folds, room) for slices in stored))
+    trust = trust_of(folds, found.category, score=found.settings.score, eligible=found.eligible, alive=~found.dead)
     return {
         "replicates": replicate_table(found, trust),
         "trust": trust_table(found, trust),
@@ -88,13 +90,10 @@ def label_table(found: Found, trust: Trust) -> pd.DataFrame:
     return pd.DataFrame(values)[list(LABEL_COLUMNS)]
 
 
-def _stacked(slices: object, file: object) -> np.ndarray:
-    """Counts by fold as one array, (F, ...); in the file where they take too much memory."""
-    first, *_ = shapes = [np.shape(each) for each in slices]  # type: ignore[attr-defined]
-    shape = (len(shapes), *first)
-    if np.prod(shape) * 8 <= IN_MEMORY:
-        return np.stack(list(slices))  # type: ignore[call-overload]
-    stacked = np.memmap(file, np.int64, "w+", shape=shape)  # type: ignore[call-overload]
-    for fold, array in enumerate(slices):  # type: ignore[arg-type,var-annotated]
+def _stacked(slices: Iterable[np.ndarray], n_folds: int, room: Room) -> np.ndarray:
+    """Counts by fold, which come fold by fold, as one array: (F, ...)."""
+    first = next(iter(slices))
+    stacked = room.zeros((n_folds, *first.shape), first.dtype, "The counts by fold")
+    for fold, array in enumerate(slices):
         stacked[fold] = array
     return stacked
