@@ -32,7 +32,7 @@ def run(
     *,
     layers: tuple[str, ...] = LAYERS,
     operators: Annotated[tuple[Literal["depthwise", "pointwise", "conv"], ...], tyro.conf.arg(aliases=("--ops",))] = (),
-    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    data: Annotated[str | None, tyro.conf.arg(metavar="DIR|FACTORY")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[FILE|-|NETWORK=FILE ...]")] = (),
     names: tuple[str, ...] = (),
@@ -59,7 +59,8 @@ def run(
             mdl:imagenet12 and mdl:cifar100-individual if none is given. They may also stand behind the layers.
         layers: Convolution numbers, module names or globs; `dissect layers NETWORK` lists them.
         operators: Keep only layers with these operators.
-        data: A label set in the Broden layout; the embedded one if not given.
+        data: A label set in the Broden layout, or one of your own code as package.module:factory or path/to/file.py:factory; the
+            embedded one if not given.
         out: The run folder; runs/DATA-NETWORKS-LAYERS[-rotated-SEED] if not given.
         weights: A safetensors file or PyTorch checkpoint for each network, in their order, - for one that keeps its own; or
             NETWORK=FILE for some of them. What a safetensors file says of its images (mdl export writes it) is used.
@@ -182,14 +183,17 @@ def _folder_name(parts: Sequence[str]) -> str:
     return f"{name[:109].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def _open_labels(data: Path | None, settings: Settings) -> LabelledImages:
-    """The label set in the folder `data`, else the embedded one, which is drawn first where it is not there yet."""
+def _open_labels(data: str | None, settings: Settings) -> LabelledImages:
+    """The label set in the folder `data`, or of that factory; else the embedded one, drawn first where it is not there yet."""
     from data_prep import open_broden, open_embedded
     from data_prep.common.terminal import progress_bars
+    from data_prep.from_factory import is_factory, labels_from_factory
 
     chosen = settings.split, settings.categories or None
+    if data and is_factory(data):
+        return labels_from_factory(data, *chosen)
     if data:
-        return open_broden(data, *chosen)
+        return open_broden(at_home(data), *chosen)
     with progress_bars() as progress:
         return open_embedded(*chosen, progress=progress)
 

@@ -29,6 +29,7 @@ def evaluate(
     split: Literal["test", "val", "train"] = "test",
     base: File = None,
     method: str | None = None,
+    network: str | None = None,
     cache: Folder = None,
     device: str = "auto",
     threads: int = THREADS,
@@ -43,6 +44,7 @@ def evaluate(
         split: The images to count on.
         base: The base network's file, where it lies neither beside the folder nor where it lay in training.
         method: A method of your own that the folder was trained with, again as path/to/file.py:Class.
+        network: A network of your own that the folder was trained on, again as package.module:factory.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
         threads: Threads of the CPU. More wait for each other, many times as long beside other work.
@@ -51,7 +53,7 @@ def evaluate(
     from mdl.training.finished import evaluate_finished, open_finished
 
     with session(device) as group:
-        finished = open_finished(folder, base=base, method=method)
+        finished = open_finished(folder, base=base, method=method, network=network)
         result = finished.result
         if data is None and result.data != EMBEDDED:
             raise UserError(f"{folder} was trained on {result.data}: give the folder of that decathlon with --data.")
@@ -80,6 +82,7 @@ def export(
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")],
     base: File = None,
     method: str | None = None,
+    network: str | None = None,
 ) -> int:
     """Write one domain's network as an ordinary ResNet-26, for `dissect run --weights` and other tools.
 
@@ -88,10 +91,11 @@ def export(
         out: The safetensors file to write.
         base: The base network's file, where it lies neither beside the folder nor where it lay in training.
         method: A method of your own that the folder was trained with, again as path/to/file.py:Class.
+        network: A network of your own that the folder was trained on, again as package.module:factory.
     """
     from mdl.training.finished import export_finished, network_name, open_finished
 
-    finished = open_finished(folder, base=base, method=method)
+    finished = open_finished(folder, base=base, method=method, network=network)
     path = export_finished(finished, out)
     result = finished.result
     folder = Path("runs") / f"{result.system}-{result.domain}"  # two exports of equal shape share no folder

@@ -39,7 +39,7 @@ class TrainingOptions:
     Args:
         data: A decathlon in the official layout; the embedded miniature if not given.
         recipe: paper, released, study, mini, mini-fast, own, or a TOML file; mini if not given, and own on a base network
-            that comes along.
+            that comes along or with --network.
         overrides: Values of the recipe to set otherwise, such as lr=0.05 epochs=3 train.batch_size=64.
         cache: Where decoded images are kept; the user's cache folder if not given.
         device: cpu, cuda, cuda:N, or auto.
@@ -65,11 +65,14 @@ DEFAULTS = TrainingOptions()
 
 @contextmanager
 def training_setting(how: TrainingOptions, base: str | None = None) -> Iterator[tuple[Setting, Path, Display]]:
-    """(setting, the folder of all systems on this data, the display) for a training command; base: as `--base` gives it."""
+    """(setting, the folder of all systems on this data, the display) for a training command.
+
+    base: what `--base` or `--network` gives.
+    """
     from mdl.training.one_domain import Setting
     from mdl.training.recipe import load_recipe
 
-    comes_along = base is not None and base.startswith(SHIPPED)
+    comes_along = base is not None and not Path(base).exists()
     recipe = load_recipe(how.recipe or ("own" if comes_along else "mini"), how.overrides)
     # Drawing the embedded set forks processes, so it comes before anything that starts threads.
     sets, name = open_data(how.data)
@@ -117,6 +120,27 @@ def base_network(base: str) -> Path:
         return base_file(base.removeprefix(SHIPPED))
     path = at_home(base)
     return path / BODY_FILE if path.is_dir() else path
+
+
+def base_or_network(root: Path, base: str | None, network: str | None, weights: Path | None) -> str | None:
+    """The base that is meant: that of `--base`, or the file that the network of `--network` is kept in below `root`."""
+    from mdl.networks.sharing.systems import backbone_word
+    from mdl.training.one_domain import keep_body
+
+    if network is None:
+        if weights is not None:
+            raise UserError("--weights are those of --network: give the network too, such as torchvision:mobilenet_v2.")
+        return base
+    if base is not None:
+        raise UserError("--base and --network both say what the domains share: give one of the two.")
+    return str(keep_body(root / f"base-{backbone_word(network)}", network, weights))
+
+
+def own_code(network: str | None) -> str | None:
+    """The network where it is a factory of the user's own, whose code is run because the user said so."""
+    from mdl.networks.named import COME_ALONG
+
+    return None if network is None or network.startswith(COME_ALONG) else network
 
 
 def decoded(cache: Path | None) -> Path:

@@ -13,11 +13,14 @@ from data_prep.common.launcher import start_processes
 from mdl.cli.options import (
     DEFAULTS,
     Backbone,
+    File,
     Folder,
     How,
     MethodOptions,
     base_network,
+    base_or_network,
     method_options,
+    own_code,
     training_setting,
 )
 from mdl.published import PROPOSED
@@ -70,6 +73,8 @@ def train(
     domain: str,
     method: str,
     base: Base = None,
+    network: str | None = None,
+    weights: File = None,
     options: MethodOptions = (),
     sources: tuple[Path, ...] = (),
     backbone: Backbone | None = None,
@@ -83,6 +88,9 @@ def train(
         method: The sharing method, such as pointwise-sharing, or one of your own as path/to/file.py:Class.
         base: The base network: mdl:imagenet12, which comes along, the folder of `mdl pretrain`, or a file; the one in
             runs/decathlon/DATA if not given.
+        network: Another network instead: torchvision:NAME, efficientnet_lite0, package.module:factory or
+            path/to/file.py:factory, with a Linear at its end.
+        weights: Its weights: a safetensors file or a PyTorch checkpoint.
         options: The method's options, such as controller=diagonal or region=late.
         sources: For soft-sharing, the domains that it mixes: folders of `mdl train`; all that stand beside if not given.
         backbone: The ResNet-26 whose base network is taken, where --base is not given; that of the method's paper.
@@ -92,15 +100,15 @@ def train(
         return status
     from data_prep.common.errors import choose
     from mdl.networks.sharing import method_class
-    from mdl.networks.sharing.base import backbone as backbone_of
     from mdl.networks.sharing.systems import system_name
     from mdl.training import one_domain as run
     from mdl.training.decathlon import base_domain, base_folder, check_choice, domain_files, source_system
 
     kind = backbone or method_class(method).published_on
     chosen = method_options(options)
-    with training_setting(how, base) as (setting, root, display):
+    with training_setting(how, base or network) as (setting, root, display):
         choose("domain", domain, setting.data.domains)
+        base = base_or_network(root, base, network, weights)
         if base is None:
             check_choice(method, chosen, kind)
             folder = base_folder(root, kind, method, base_domain(setting.data))
@@ -113,11 +121,13 @@ def train(
         files = [path / run.DOMAIN_FILE if path.is_dir() else path for path in sources]
         if not files and (beside := source_system(method, kind)):
             files = domain_files(root, beside)
-        net, _ = run.open_network(body, method, chosen, files)
-        system = system_name(net.method, backbone_of(net.body))
+        net, _ = run.open_network(body, method, chosen, files, own_code(network))
+        system = system_name(net.method, net.body.backbone)
         folder = out or root / system / domain
         display.begin(f"{system}, {domain}")
-        result = run.train_domain(setting, folder, domain, method, base=body, options=chosen, sources=files)
+        result = run.train_domain(
+            setting, folder, domain, method, base=body, options=chosen, sources=files, network=own_code(network)
+        )
         _tell(setting, result, folder)
     return 0
 
@@ -126,6 +136,8 @@ def decathlon(
     *,
     method: str = PROPOSED,
     base: Base = None,
+    network: str | None = None,
+    weights: File = None,
     options: MethodOptions = (),
     backbone: Backbone | None = None,
     domains: tuple[str, ...] = (),
@@ -140,6 +152,9 @@ def decathlon(
         method: The sharing method, such as pointwise-sharing, or one of your own as path/to/file.py:Class.
         base: A base network that is there already, instead of one that is trained on imagenet12 of the data: mdl:imagenet12,
             which comes along, the folder of `mdl pretrain`, or a file.
+        network: Another network instead: torchvision:NAME, efficientnet_lite0, package.module:factory or
+            path/to/file.py:factory, with a Linear at its end.
+        weights: Its weights: a safetensors file or a PyTorch checkpoint.
         options: The method's options, such as controller=diagonal or region=late.
         backbone: The ResNet-26 to use, where --base is not given; that of the method's paper if not given.
         domains: Only these domains besides the base domain.
@@ -149,7 +164,8 @@ def decathlon(
         return status
     from mdl.training.decathlon import train_decathlon
 
-    with training_setting(how, base) as (setting, root, display):
+    with training_setting(how, base or network) as (setting, root, display):
+        base = base_or_network(out or root, base, network, weights)
         results = train_decathlon(
             setting,
             out or root,
@@ -157,6 +173,7 @@ def decathlon(
             options=method_options(options),
             backbone=backbone,
             base=None if base is None else base_network(base),
+            network=own_code(network),
             domains=domains,
             say=display.begin,
         )

@@ -1,4 +1,4 @@
-"""Many visual domains over one body: each domain is a ResNet-26 that shares modules with the body.
+"""Many visual domains over one body: each domain is a network that shares modules with the body.
 
     net = MultiDomainNetwork(body, "pointwise-sharing")
     net.add("cifar100", n_classes=100)
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from data_prep.common.errors import UserError, check_number, choose
-from mdl.networks.resnet26 import ResNet26
+from mdl.networks.body import Body
 from mdl.networks.sharing import SharingMethod, sharing_method
 from mdl.networks.sharing.parts import sharing_copy
 
@@ -33,7 +33,8 @@ from mdl.networks.sharing.parts import sharing_copy
 class MultiDomainNetwork(nn.Module):
     """`MultiDomainNetwork(body, "parallel-adapters", dropout=0.5)`: a body, a sharing method with options, and domains.
 
-    body: a `ResNet26`. The network takes it over: it is frozen, put in evaluation and must not be trained meanwhile.
+    body: a `ResNet26`, or any network as an `AnyBody`. The network takes it over: it is frozen, put in evaluation and must not
+    be trained meanwhile.
     method: a name of `mdl.networks.sharing.METHODS`, `path/to/file.py:Class`, or a `SharingMethod`.
     base_domain: the name by which the body with its own head is a domain too; it cannot be trained here.
     sources: a multi-domain network over the same body, for a method that is made from trained domains (soft-sharing).
@@ -42,7 +43,7 @@ class MultiDomainNetwork(nn.Module):
 
     def __init__(
         self,
-        body: ResNet26,
+        body: Body,
         method: str | SharingMethod,
         base_domain: str | None = None,
         *,
@@ -50,8 +51,11 @@ class MultiDomainNetwork(nn.Module):
         **options: object,
     ) -> None:
         super().__init__()
-        if not isinstance(body, ResNet26):
-            raise UserError(f"The body is a {type(body).__name__}; give a ResNet26, such as separable_resnet26(None).")
+        if not isinstance(body, Body):
+            raise UserError(
+                f"The body is a {type(body).__name__}; give a ResNet26, such as separable_resnet26(None), or any network as "
+                f"AnyBody(network, name)."
+            )
         if isinstance(method, str):
             method = sharing_method(method, **options)
         elif options:
@@ -67,7 +71,7 @@ class MultiDomainNetwork(nn.Module):
                 raise UserError(
                     f"Base domain {base_domain!r} needs a body with a head; this one has none: add a domain."
                 )
-            self._put(base_domain, sharing_copy(body, lambda name, module: False))
+            self._put(base_domain, sharing_copy(body, lambda part: False))
         self.eval()
 
     @property
@@ -104,7 +108,7 @@ class MultiDomainNetwork(nn.Module):
         self.active = name
 
     @contextmanager
-    def using(self, name: str) -> Iterator[ResNet26]:
+    def using(self, name: str) -> Iterator[Body]:
         """Make `name` the active domain for a `with` block."""
         before = self.active
         self.switch(name)
@@ -113,10 +117,10 @@ class MultiDomainNetwork(nn.Module):
         finally:
             self.active = before if before in self.domains else None
 
-    def network(self, name: str) -> ResNet26:
+    def network(self, name: str) -> Body:
         """The network of one domain. It shares modules with the body: do not call `train()` on it."""
         choose("domain", name, self.domains)
-        return cast(ResNet26, self._networks[_KEY + name])
+        return cast(Body, self._networks[_KEY + name])
 
     def forward(self, images: Tensor, domain: str | None = None) -> Tensor:
         """(B, 3, H, W) -> (B, n_classes) of `domain`, or of the active one."""
@@ -174,16 +178,16 @@ class MultiDomainNetwork(nn.Module):
                 module.training = id(module) not in shared
         return self
 
-    def export(self, name: str) -> ResNet26:
+    def export(self, name: str) -> Body:
         """An independent copy of one domain's network, in evaluation, that gives the same bits.
 
-        Its convolutions are `nn.Conv2d` modules under the body's names, so that tools number them 1 to 25.
+        Of a ResNet-26 the convolutions are `nn.Conv2d` modules under the body's names, so that tools number them 1 to 25.
         """
         network = copy.deepcopy(self.network(name))
         self.method.fold(network)
         return network.requires_grad_(True).eval()
 
-    def _put(self, name: str, network: ResNet26) -> None:
+    def _put(self, name: str, network: Body) -> None:
         self._check_new(name)
         self._networks[_KEY + name] = network.requires_grad_(False).eval()
         self.active = self.active or name

@@ -8,18 +8,18 @@ Names and kinds are those of `mdl.networks.sharing.arithmetic.method_rows`, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
+from mdl.networks.body import Body
 from mdl.networks.multi_domain import MultiDomainNetwork
-from mdl.networks.resnet26 import OPERATORS, ResNet26
 from mdl.networks.sharing import SharingMethod
 from mdl.results import ParameterRow
 
 
 def parameter_rows(
-    net: MultiDomainNetwork | ResNet26, domain: str, prepared_for: type[SharingMethod] | None = None
+    net: MultiDomainNetwork | Body, domain: str, prepared_for: type[SharingMethod] | None = None
 ) -> tuple[ParameterRow, ...]:
     """One row for each kind, stored bits and owner, in the order of the network's parameters.
 
@@ -30,7 +30,7 @@ def parameter_rows(
     method = net.method if isinstance(net, MultiDomainNetwork) else prepared_for
     kinds = () if method is None else method.parameter_kinds
     for name, kind, parameter, is_shared in _parameters(net, domain, kinds):
-        bits = 32 if isinstance(net, ResNet26) else net.method.stored_bits(name)
+        bits = 32 if isinstance(net, Body) else net.method.stored_bits(name)
         key = (kind, float(bits), "" if is_shared else domain)
         counts[key] = counts.get(key, 0) + parameter.numel()
     return tuple(
@@ -40,15 +40,16 @@ def parameter_rows(
 
 
 def _parameters(
-    net: MultiDomainNetwork | ResNet26, domain: str, kinds: Sequence[str]
+    net: MultiDomainNetwork | Body, domain: str, kinds: Sequence[str]
 ) -> Iterable[tuple[str, str, nn.Parameter, bool]]:
     """(name, kind, parameter, whether it is shared) of each parameter that the domain's network reads, once."""
-    network = net if isinstance(net, ResNet26) else net.network(domain)
-    shared = set() if isinstance(net, ResNet26) else _shared(net.method.origin(net))
+    network = net if isinstance(net, Body) else net.network(domain)
+    shared = set() if isinstance(net, Body) else _shared(net.method.origin(net))
     modules = dict(network.named_modules())
+    sites = {site.name: site.kind for site in network.sites()}
     for name, parameter in network.named_parameters():
-        if isinstance(net, ResNet26) or not net.method.borrows(name):
-            yield name, _kind(name, modules[name.rpartition(".")[0]], kinds), parameter, id(parameter) in shared
+        if isinstance(net, Body) or not net.method.borrows(name):
+            yield name, _kind(name, modules, sites, kinds), parameter, id(parameter) in shared
 
 
 def _shared(net: MultiDomainNetwork) -> set[int]:
@@ -73,16 +74,18 @@ def _shared(net: MultiDomainNetwork) -> set[int]:
 TRIAL = "trial-of-what-is-shared"
 
 
-def _kind(name: str, module: nn.Module, kinds: Sequence[str]) -> str:
+def _kind(name: str, modules: Mapping[str, nn.Module], sites: Mapping[str, str], kinds: Sequence[str]) -> str:
     """One of the method's own `kinds`, or what every network has (see `mdl.results.ParameterRow`)."""
     parts = name.split(".")
     for kind in kinds:
         if any(part == kind or part.startswith(f"{kind}_") for part in parts):
             return kind
+    place = name.rpartition(".")[0]
+    module = modules[place]
     if isinstance(module, nn.BatchNorm2d):
         return "bn"
     if isinstance(module, nn.Linear):
         return "linear"
     if parts[-1] == "bias":
         return "bias"
-    return parts[-2] if parts[-2] in OPERATORS else "other"
+    return sites.get(place) or sites.get(place.rpartition(".of_domains.")[0]) or "other"

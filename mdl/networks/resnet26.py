@@ -31,9 +31,7 @@ from torch.nn.functional import avg_pool2d, pad
 from torch.utils.flop_counter import FlopCounterMode
 
 from data_prep.common.errors import UserError
-
-OPERATORS = ("depthwise", "pointwise", "conv")
-"""The names that a convolution's parts go by: two in the separable network, one in the plain network."""
+from mdl.networks.body import OPERATORS, Body, Site
 
 Conv = Callable[[int, int, int], nn.Module]
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -78,7 +76,7 @@ class ConvSite:
     relu: str | None
 
     def part(self, operator: str) -> nn.Conv2d:
-        """The convolution that goes by one of `OPERATORS` here: `site.part("depthwise")`."""
+        """The convolution that goes by one of `OPERATORS` here, two in the separable network: `site.part("depthwise")`."""
         return cast(nn.Conv2d, self.module.get_submodule(operator))
 
 
@@ -156,7 +154,7 @@ class BasicBlock(nn.Module):
         return self.relu2(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
-class ResNet26(nn.Module):
+class ResNet26(Body):
     """The body that both networks share; build it with `separable_resnet26` or `plain_resnet26`.
 
     Modules: `stem.conv`, `stem.bn`; `stage1` to `stage3`, each of blocks `0` to `3`; `end.bn`, `end.relu`, `end.pool`;
@@ -188,9 +186,14 @@ class ResNet26(nn.Module):
         initialise(self, seed)
 
     @property
-    def n_classes(self) -> int | None:
-        """Outputs of the head; None without one."""
-        return None if self.head is None else self.head.out_features
+    def backbone(self) -> str:
+        """`separable` or `plain`."""
+        return "separable" if isinstance(self.get_submodule("stem.conv"), SeparableConv2d) else "plain"
+
+    @property
+    def width(self) -> int:
+        """Channels of the stem."""
+        return self.n_features // 8
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float images -> (B, n_features). Raises `UserError` for another shape or type."""
@@ -201,10 +204,19 @@ class ResNet26(nn.Module):
             )
         return self.end(self.stage3(self.stage2(self.stage1(self.stem(images)))))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, n_classes) logits, or the features of a network without a head."""
-        features = self.features(images)
-        return features if self.head is None else self.head(self.dropout(features))
+    def sites(self) -> Iterator[Site]:
+        """Its depthwise, pointwise or dense convolutions. A dense one lies in a module of its own, the place of adapters."""
+        for site in self.conv_sites():
+            for kind in OPERATORS:
+                if hasattr(site.module, kind):
+                    yield Site(
+                        number=site.number,
+                        kind=kind,
+                        name=f"{site.name}.{kind}",
+                        place=site.name if kind == "conv" else f"{site.name}.{kind}",
+                        module=site.part(kind),
+                        is_last=site.number == 25 and kind != "depthwise",
+                    )
 
     def conv_sites(self) -> Iterator[ConvSite]:
         """The 25 convolutions in order of execution, whatever module stands there now."""

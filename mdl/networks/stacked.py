@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
 from data_prep.common.errors import UserError, choose
+from mdl.networks.body import Body
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.resnet26 import ResNet26, SeparableConv2d
 
@@ -45,7 +46,7 @@ class StackedDomains(nn.Module):
     ) -> None:
         super().__init__()
         self.domains = tuple(net.domains if domains is None else domains)
-        networks = [net.network(name) for name in self.domains]
+        networks = [_stackable(net.network(name)) for name in self.domains]
         if not networks:
             raise UserError("There is no domain to stack; add one to the network or load one.")
         if len(set(self.domains)) < len(networks):
@@ -205,6 +206,14 @@ def _sites(networks: Sequence[ResNet26]) -> list[list[tuple[nn.Module, nn.BatchN
         for network in networks
     ]
     return [list(sites) for sites in zip(*per_network, strict=True)]
+
+
+def _stackable(network: Body) -> ResNet26:
+    if not isinstance(network, ResNet26):
+        raise UserError(
+            f"Only domains of a separable ResNet-26 can be stacked, and the body here is {network.backbone}."
+        )
+    return network
 
 
 def _frozen_linear(network: ResNet26) -> nn.Linear:

@@ -21,14 +21,16 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
+from mdl.networks.any_body import AnyBody
+from mdl.networks.body import Body
 from mdl.networks.multi_domain import MultiDomainNetwork
-from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
+from mdl.networks.named import COME_ALONG, named_body
+from mdl.networks.resnet26 import plain_resnet26, separable_resnet26
 from mdl.networks.sharing import METHODS, SharingMethod
-from mdl.networks.sharing.base import backbone
 
 FORMAT_VERSION = 1
 _KEY = "mdl"
@@ -39,7 +41,7 @@ class CheckpointError(UserError):
 
 
 def save_body(
-    body: ResNet26,
+    body: Body,
     path: str | Path,
     meta: Mapping[str, object] | None = None,
     method: type[SharingMethod] | None = None,
@@ -52,8 +54,8 @@ def save_body(
     prepared = next((one.name for one in known if one.is_prepared(body)), None)
     header = {
         "kind": "body",
-        "backbone": backbone(body),
-        "width": body.n_features // 8,
+        "backbone": body.backbone,
+        "width": body.width,
         "n_classes": body.n_classes,
         "dropout": body.dropout.p,
         "prepared_for": prepared,
@@ -63,10 +65,11 @@ def save_body(
     return _write(path, body.state_dict(), header)
 
 
-def load_body(path: str | Path, method: type[SharingMethod] | None = None) -> ResNet26:
+def load_body(path: str | Path, method: type[SharingMethod] | None = None, network: str | None = None) -> Body:
     """The body of a file that `save_body` wrote, in evaluation, on the CPU.
 
-    method: one of your own, where the body was prepared for it.
+    method: one of your own, where the body was prepared for it. network: a factory of your own, where the body was made by one,
+    as no code is run on the word of a file.
     """
     header, tensors = _read(path, "body")
     known = METHODS if method is None else METHODS | {method.name: method}
@@ -78,16 +81,37 @@ def load_body(path: str | Path, method: type[SharingMethod] | None = None) -> Re
         )
     build = {"separable": separable_resnet26, "plain": plain_resnet26}
     try:
-        with torch.device("meta"):
-            body = build[header["backbone"]](header["n_classes"], header["width"], header["dropout"])
+        if header["backbone"] in build:
+            with torch.device("meta"):
+                body: Body = build[header["backbone"]](header["n_classes"], header["width"], header["dropout"])
+                if prepared_for is not None:
+                    known[prepared_for].prepare(body)
+        else:
+            body = _other_body(path, header, network)
             if prepared_for is not None:
                 known[prepared_for].prepare(body)
         body.load_state_dict(tensors, strict=True, assign=True)
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, RuntimeError, UserError) as error:
         raise CheckpointError(
             f"{path} describes no body that this version can build ({error}): save it again."
         ) from error
     return body.eval()
+
+
+def _other_body(path: str | Path, header: Mapping[str, Any], network: str | None) -> AnyBody:
+    """The body of another network, to be given its weights."""
+    name = header["backbone"]
+    if not str(name).startswith(COME_ALONG) and ":" not in str(name):
+        raise KeyError(name)
+    if not name.startswith(COME_ALONG) and network is None:
+        raise CheckpointError(
+            f"{path} holds a body made by {name}: give that again as `network`, as its code is yours."
+        )
+    body = named_body(network or name)
+    body.head = None if header["n_classes"] is None else nn.Linear(body.n_features, header["n_classes"])
+    return body
 
 
 def save_domain(net: MultiDomainNetwork, name: str, path: str | Path, meta: Mapping[str, object] | None = None) -> Path:
@@ -101,8 +125,8 @@ def save_domain(net: MultiDomainNetwork, name: str, path: str | Path, meta: Mapp
         "domain": name,
         "method": net.method.name,
         "options": net.method.options(),
-        "backbone": backbone(net.body),
-        "width": net.body.n_features // 8,
+        "backbone": net.body.backbone,
+        "width": net.body.width,
         "n_classes": network.n_classes,
         "dropout": network.dropout.p,
         "shared_hash": shared_hash(net),
@@ -154,7 +178,7 @@ def read_meta(path: str | Path, kind: str | None = None) -> dict[str, Any]:
     return _read(path, kind)[0]
 
 
-def body_hash(body: ResNet26) -> str:
+def body_hash(body: Body) -> str:
     """A hash of the body's tensors without its head: what domains can share of it."""
     return content_hash(_without_head(body.state_dict()).items())
 

@@ -38,7 +38,8 @@ def build(name: str, **arguments: Any) -> nn.Module:
     """`build("gtsrb")`, `build("plain", width=16, classes=10, seed=1)`: a network, and on it as attributes what is known of it.
 
     A name with a slash is a result folder of `mdl train`; `method` is then one of your own that it was trained with, again as
-    path/to/file.py:Class, and `base` its base network, where that is found neither beside it nor where it lay in training.
+    path/to/file.py:Class, `network` the factory that its body was made by, and `base` the file of its base network, where that is
+    found neither beside it nor where it lay in training.
     arguments: of an untrained network, `width`, `classes`, `dropout` and `seed`; the seed of torch's random state if not given.
     Attributes: `input_size` (H, W); of a trained network `mean` and `std` of RGB in [0, 1] and `weights`, the name of their
     file; `trained`, `domain`, and `note`, a sentence for whoever reads numbers made with the network.
@@ -64,13 +65,14 @@ def build(name: str, **arguments: Any) -> nn.Module:
     return _with_facts(network, trained=False, input_size=(72, 72), domain="untrained", note=note)
 
 
-def _finished(folder: str, method: str | None = None, base: str | None = None) -> nn.Module:
+def _finished(folder: str, method: str | None = None, network: str | None = None, base: str | None = None) -> nn.Module:
     """The network of a result folder."""
+    from mdl.networks.any_body import AnyBody
     from mdl.scoring.score import wilson
     from mdl.training.finished import file_facts, open_finished
     from mdl.training.one_domain import DOMAIN_FILE
 
-    finished = open_finished(at_home(folder), base=base, method=method)
+    finished = open_finished(at_home(folder), base=base, method=method, network=network)
     result = finished.result
     low, high = wilson(result.n_correct, result.n_test)
     note = (
@@ -79,7 +81,8 @@ def _finished(folder: str, method: str | None = None, base: str | None = None) -
     )
     said = file_facts(finished)
     known = {key: said[key] for key in ("input_size", "mean", "std", "resize", "domain") if key in said}
-    return _with_facts(finished.network, trained=True, weights=DOMAIN_FILE, note=note, **known)
+    whole = finished.network.plain() if isinstance(finished.network, AnyBody) else finished.network
+    return _with_facts(whole, trained=True, weights=DOMAIN_FILE, note=note, **known)
 
 
 def _untrained(name: str, arguments: dict[str, Any]) -> tuple[ResNet26, int]:

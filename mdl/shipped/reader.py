@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from data_prep.common.errors import UserError, choose
 from data_prep.common.files import file_hash
 
 if TYPE_CHECKING:
+    from mdl.networks.body import Body
     from mdl.networks.resnet26 import ResNet26
 
 FORMAT_VERSION = 1
@@ -119,7 +120,8 @@ def load_shipped(name: str, folder: Path = WEIGHTS) -> tuple[ResNet26, Shipped]:
         check_file(folder / known[needed].file, known[needed].sha256)
     facts = known[name]
     body = load_body(folder / known[BASE_NAME].file)
-    return body if name == BASE_NAME else domain_network(body, facts.method, folder / facts.file), facts
+    network = body if name == BASE_NAME else domain_network(body, facts.method, folder / facts.file)
+    return cast("ResNet26", network), facts
 
 
 def base_file(name: str, folder: Path = WEIGHTS) -> Path:
@@ -147,7 +149,7 @@ def check_file(path: Path, sha256: str) -> None:
         )
 
 
-def domain_network(body: ResNet26, method: str, path: Path) -> ResNet26:
+def domain_network(body: Body, method: str, path: Path) -> Body:
     """The network of a domain file over the base that it was trained from; raises `UserError` for another one."""
     from mdl.networks.multi_domain import MultiDomainNetwork
     from mdl.networks.weight_files import load_domain

@@ -23,7 +23,7 @@ from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.sharing import method_class, sharing_method
 from mdl.networks.sharing.systems import system_name
-from mdl.networks.weight_files import read_meta
+from mdl.networks.weight_files import load_body, read_meta
 from mdl.published import BASE, MINI_PREFIX
 from mdl.results import Result, is_done, read_predictions, read_result, write_predictions, write_result
 from mdl.training.one_domain import (
@@ -103,6 +103,7 @@ def train_decathlon(
     options: Mapping[str, object] | None = None,
     backbone: str | None = None,
     base: str | Path | None = None,
+    network: str | None = None,
     domains: Sequence[str] = (),
     say: Say = lambda line: None,
 ) -> list[Result]:
@@ -110,7 +111,8 @@ def train_decathlon(
 
     out: the folder of all systems. method: a name, or path/to/file.py:Class. options: of the method. backbone: "separable" or
     "plain"; the one that the method was published on if not given. base: the file of a base network that is there already,
-    whose domain then has no cell in the row; it says the backbone. domains: only these. say: is told what comes next.
+    whose domain then has no cell in the row; it says the backbone. network: the factory that it is made by, where that is one of
+    your own. domains: only these. say: is told what comes next.
     """
     root, options = Path(out), dict(options or {})
     chosen = method_class(method)
@@ -126,12 +128,15 @@ def train_decathlon(
         raise UserError(
             f"No domain is left to train: the base network is of {base_name} itself; give further `domains`."
         )
-    check_choice(method, options, backbone)
+    if base is None:
+        check_choice(method, options, backbone)
+    else:
+        sharing_method(method, **options).check_body(load_body(base, chosen, network))
     sources: list[Path] = []
     if chosen.made_from:
         # Soft sharing's gates mix the filters of every domain, whichever of them are wanted here.
         again = replace(setting, overwrite=False)
-        train_decathlon(again, root, chosen.made_from, backbone=backbone, base=base, say=say)
+        train_decathlon(again, root, chosen.made_from, backbone=backbone, base=base, network=network, say=say)
         beside = root / source_system(method, backbone)
         sources = [beside / domain / DOMAIN_FILE for domain in setting.data.domains if domain != base_name]
     if base is None:
@@ -139,13 +144,22 @@ def train_decathlon(
         body = ensure_base(replace(setting, overwrite=False), root, backbone, method)
     else:
         body = Path(base)
-    net, _ = open_network(body, method, options, sources)
+    net, _ = open_network(body, method, options, sources, network)
     system = system_name(net.method, backbone)
     results = [_base_cell(setting, root / system / base_name, body, net)] if base is None else []
     for domain in wanted:
         say(f"{system}, {domain}")
         results.append(
-            train_domain(setting, root / system / domain, domain, method, base=body, options=options, sources=sources)
+            train_domain(
+                setting,
+                root / system / domain,
+                domain,
+                method,
+                base=body,
+                options=options,
+                sources=sources,
+                network=network,
+            )
         )
     return results
 

@@ -1,7 +1,7 @@
 """Networks of finished result folders: open one, evaluate it again, export it as an ordinary network.
 
     finished = open_finished("runs/decathlon/mini/pointwise-sharing/mini-dtd")
-    logits = finished.network(images)                  # a `ResNet26` in evaluation
+    logits = finished.network(images)                  # a `ResNet26`, or an `AnyBody`, in evaluation
     evaluation = evaluate_finished(finished, data.split("mini-dtd", "val"), cache=cache)
     path = export_finished(finished, "dtd.safetensors")
 
@@ -22,7 +22,9 @@ from safetensors.torch import save
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
 from data_prep.formats import ClassifiedImages
-from mdl.networks.resnet26 import ResNet26, plain_resnet26, separable_resnet26
+from mdl.networks.any_body import AnyBody
+from mdl.networks.body import Body
+from mdl.networks.resnet26 import plain_resnet26, separable_resnet26
 from mdl.networks.sharing import METHODS, method_class
 from mdl.networks.weight_files import load_body, load_domain, read_meta
 from mdl.results import RESULT_FILE, Result, ResultError, read_result
@@ -46,18 +48,23 @@ class Finished:
 
     folder: Path
     result: Result
-    network: ResNet26
+    network: Body
     plan: Plan
     normalisation: Normalisation
 
 
 def open_finished(
-    folder: str | Path, *, base: str | Path | None = None, sources: Sequence[Path] = (), method: str | None = None
+    folder: str | Path,
+    *,
+    base: str | Path | None = None,
+    sources: Sequence[Path] = (),
+    method: str | None = None,
+    network: str | None = None,
 ) -> Finished:
     """`open_finished(folder)`, `open_finished(folder, base="base.safetensors")`: the network of a finished result folder.
 
     base: file of the base network. sources: for soft sharing, the domain files that it mixes. method: for one of your
-    own, `path/to/file.py:Class` again, as no code is run on the word of a file.
+    own, `path/to/file.py:Class` again, as no code is run on the word of a file. network: likewise a factory of your own.
     Raises `UserError` where a file is missing, damaged, of another body, or not of this result.
     """
     folder = Path(folder)
@@ -66,7 +73,7 @@ def open_finished(
     header = read_meta(weights, "body" if _is_base(result) else "domain")
     plan, normalisation = _trained(weights, header, result)
     if _is_base(result):
-        network = load_body(weights, method_class(method) if method else None)
+        whole = load_body(weights, method_class(method) if method else None, network)
     else:
         root = folder.resolve().parents[1]
         method = _method(folder, result, method, header.get("given_as", ""))
@@ -82,10 +89,10 @@ def open_finished(
                 key=lambda p: order[p.parent.name],
             )
         net, _ = open_network(
-            base or remembered_base(folder) or _base_beside(root, result, method), method, options, sources
+            base or remembered_base(folder) or _base_beside(root, result, method), method, options, sources, network
         )
-        network = net.export(load_domain(net, weights))
-    return Finished(folder=folder, result=result, network=network, plan=plan, normalisation=normalisation)
+        whole = net.export(load_domain(net, weights))
+    return Finished(folder=folder, result=result, network=whole, plan=plan, normalisation=normalisation)
 
 
 def evaluate_finished(
@@ -119,6 +126,11 @@ def export_finished(finished: Finished, path: str | Path) -> Path:
     Raises `UserError` where the method leaves modules in the network that those do not have.
     """
     result = finished.result
+    if isinstance(finished.network, AnyBody):
+        raise UserError(
+            f"{finished.folder} holds no ResNet-26 but {result.backbone}: dissect it as mdl:{finished.folder}, or use "
+            f"`mdl.open_finished` from Python, whose `network.plain()` is the module under its library's names."
+        )
     build = {"separable": separable_resnet26, "plain": plain_resnet26}[result.backbone]
     state = finished.network.state_dict()
     known = build(result.n_classes, result.width, finished.plan.dropout).state_dict()

@@ -29,8 +29,8 @@ from torch.optim import SGD, Adam, Optimizer
 
 from data_prep.common.errors import UserError
 from data_prep.common.interrupts import held_back
+from mdl.networks.body import Body
 from mdl.networks.multi_domain import MultiDomainNetwork
-from mdl.networks.resnet26 import ResNet26
 from mdl.training.curves import EpochRow
 from mdl.training.feed import Feed, batch_sizes
 from mdl.training.pictures import DecodedImages, Normalisation
@@ -61,7 +61,7 @@ class Learner:
     optimizer: Callable[[str], str] = lambda name: "sgd"
 
     @classmethod
-    def of_body(cls, body: ResNet26) -> Learner:
+    def of_body(cls, body: Body) -> Learner:
         """The whole network, head included, for pre-training."""
         return cls(body, body.state_dict(keep_vars=True), lambda: body.requires_grad_(True).train())
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,19 +30,30 @@ from torch import nn
 from data_prep.common.errors import UserError, choose
 from data_prep.common.locks import locked
 from data_prep.common.terminal import Progress, silent
+from mdl.networks.any_body import AnyBody
+from mdl.networks.body import Body
 from mdl.networks.multi_domain import MultiDomainNetwork
+from mdl.networks.named import is_random, named_body
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.resnet26 import ResNet26, multiply_adds, plain_resnet26, separable_resnet26
 from mdl.networks.sharing import SharingMethod, method_class, sharing_method
-from mdl.networks.sharing.base import backbone as backbone_of
 from mdl.networks.sharing.systems import system_name
-from mdl.networks.weight_files import load_body, load_domain, read_meta, save_body, save_domain, shared_hash
+from mdl.networks.weight_files import (
+    body_hash,
+    load_body,
+    load_domain,
+    read_meta,
+    save_body,
+    save_domain,
+    shared_hash,
+)
 from mdl.results import Cost, Result, is_done, read_result, write_predictions, write_result
 from mdl.training.base_place import PLACE_FILE, remember_base
 from mdl.training.curves import EpochRow
 from mdl.training.domain_images import DomainImages, DomainSets, read_domain
 from mdl.training.feed import Feed
 from mdl.training.loop import ALONE, Evaluation, Learner, Training, Watch, evaluate
+from mdl.training.pictures import Normalisation
 from mdl.training.processes import Processes
 from mdl.training.recipe import Plan, Recipe
 from mdl.training.state import TrainingState, refuse_other, written
@@ -51,6 +62,7 @@ from mdl.training.threads import THREADS, on_threads
 BODY_FILE, DOMAIN_FILE = "body.safetensors", "domain.safetensors"
 Placed = TypeVar("Placed", bound=nn.Module)
 BUILDERS: dict[str, Callable[..., ResNet26]] = {"separable": separable_resnet26, "plain": plain_resnet26}
+RANDOM_BASE = "The network that the domain starts from has random weights: what is shared was trained on nothing."
 LEFT_BEHIND = (
     "results.json", "predictions.csv", "DONE", BODY_FILE, DOMAIN_FILE, "last.safetensors", "best.safetensors",
     "curve.csv", "curve.png", PLACE_FILE,
@@ -126,16 +138,18 @@ def train_domain(
     base: str | Path,
     options: Mapping[str, object] | None = None,
     sources: Sequence[Path] = (),
+    network: str | None = None,
 ) -> Result:
     """`train_domain(setting, "runs/dtd", "dtd", "dan", base="base/body.safetensors", options={"controller": "diagonal"})`.
 
     method: a name, or path/to/file.py:Class. base: file of the base network. sources: domain files that the method is made
-    from, such as those that soft sharing mixes, trained on the same base network. Raises `UserError` for a base network whose
+    from, such as those that soft sharing mixes, trained on the same base network. network: the factory that the base network is
+    made by, where it is one of your own. Raises `UserError` for a base network whose
     width is not the recipe's and whatever does not fit together.
     """
-    net, base_domain = open_network(base, method, options, sources)
-    backbone, width = backbone_of(net.body), net.body.n_features // 8
-    wanted = getattr(setting.recipe.width, backbone)
+    net, base_domain = open_network(base, method, options, sources, network)
+    backbone, width = net.body.backbone, net.body.width
+    wanted = getattr(setting.recipe.width, backbone, width)
     if width != wanted:
         raise UserError(
             f"The base network {base} has width {width}, the recipe {setting.recipe.name} says {wanted}: give a `base` "
@@ -145,6 +159,9 @@ def train_domain(
         raise UserError(f"{domain} is the domain that {base} was pre-trained on: choose another, or use `mdl eval`.")
     plan = setting.recipe.plan(net.method.phase, domain, system_name(net.method, backbone))
     images = setting.images(domain, plan)
+    if isinstance(net.body, AnyBody) and net.body.mean and net.body.std:
+        # What is shared was trained on images that were normalised so.
+        images = replace(images, normalisation=Normalisation.of(net.body.mean, net.body.std))
     net.add(domain, images.n_classes, plan.dropout, plan.seed)
     identity = {
         "backbone": backbone,
@@ -172,18 +189,41 @@ def train_domain(
         keep=keep,
         network=net,
         system=plan.method,
+        said=[RANDOM_BASE] if read_meta(base)["meta"].get("random") else [],
     )
 
 
+def keep_body(out: str | Path, name: str, weights: str | Path | None = None) -> Path:
+    """`keep_body("runs/decathlon/mine/base-efficientnet_lite0", "efficientnet_lite0")`: another network as a base network.
+
+    name, weights: as `mdl.networks.named.named_body` takes them. The file, which is left as it is where it holds the same body
+    already. Raises `UserError` where it holds another.
+    """
+    body = named_body(name, weights)
+    path = Path(out) / BODY_FILE
+    if path.exists():
+        if read_meta(path, "body")["body_hash"] != body_hash(body):
+            raise UserError(
+                f"{path} holds {name} with other weights: give the weights again that it was made with, or delete that folder."
+            )
+        return path
+    with locked(Path(out), f"keeping {name}"):
+        return save_body(body, path, {"random": True} if is_random(name, weights) else None)
+
+
 def open_network(
-    base: str | Path, method: str, options: Mapping[str, object] | None = None, sources: Sequence[Path] = ()
+    base: str | Path,
+    method: str,
+    options: Mapping[str, object] | None = None,
+    sources: Sequence[Path] = (),
+    network: str | None = None,
 ) -> tuple[MultiDomainNetwork, str | None]:
     """The multi-domain network over a body file, its base domain in it if the file says which, and that domain.
 
-    sources: files of the trained domains that the method is made from, if it is made from any.
+    sources: files of the trained domains that the method is made from, if it is made from any. network: as in `train_domain`.
     """
     chosen = sharing_method(method, **dict(options or {}))
-    body = load_body(base, type(chosen))
+    body = load_body(base, type(chosen), network)
     base_domain = read_meta(base)["meta"].get("domain")
     mixed = MultiDomainNetwork(body, chosen.made_from, base_domain=base_domain) if chosen.made_from else None
     if mixed is not None:
@@ -201,13 +241,15 @@ def _run(
     learner: Learner,
     identity: dict[str, Any],
     keep: Callable[[dict[str, Any]], None],
-    network: ResNet26 | MultiDomainNetwork,
+    network: Body | MultiDomainNetwork,
     system: str,
     prepared_for: type[SharingMethod] | None = None,
+    said: Sequence[str] = (),
 ) -> Result:
     """Train, or resume, or return what is done; write weights, predictions and the result.
 
     weights: the file that `keep` writes, with these metadata, into the run's folder. identity: what is trained, as plain values.
+    said: notes of the result.
     """
     out = weights.parent
     whole = {"plan": plan.as_dict(), "network": identity, "data": images.identity(), "processes": setting.group.n}
@@ -257,7 +299,7 @@ def _run(
             multiply_adds=multiply_adds(folded, size),
             input_size=size,
             versions=versions(),
-            notes=tuple(notes),
+            notes=(*notes, *said),
         )
         if setting.group.is_first:
             with written(out):

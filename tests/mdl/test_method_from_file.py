@@ -49,18 +49,18 @@ class Scales(SharingMethod):
 
     first: int = 25
 
-    def owns(self, name, module):
-        return isinstance(module, ScaledConv2d | nn.BatchNorm2d)
+    def owns(self, part):
+        return part.kind == "bn" or isinstance(part.module, ScaledConv2d)
 
     @staticmethod
     def prepare(body):
-        for site in body.conv_sites():
-            if not isinstance(site.module, ScaledConv2d):
-                body.set_submodule(site.name, ScaledConv2d(site.module.conv))
+        for site in list(body.sites()):
+            if not isinstance(body.get_submodule(site.place), ScaledConv2d):
+                body.set_submodule(site.place, ScaledConv2d(site.module))
 
     @staticmethod
     def is_prepared(body):
-        return all(isinstance(site.module, ScaledConv2d) for site in body.conv_sites())
+        return all(isinstance(body.get_submodule(site.place), ScaledConv2d) for site in body.sites())
 
     def optimizer(self, name):
         return "adam" if name.endswith(".scale") else "sgd"

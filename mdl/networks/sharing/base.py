@@ -3,10 +3,11 @@
     class MyMethod(SharingMethod):              # one file, and one line in `__init__.py`, or `path/to/file.py:MyMethod`
         name, published_on, source = "my-method", "separable", "who, where, when"
 
-        def owns(self, name, module):           # these modules of the body the domain gets as copies of its own
-            return isinstance(module, nn.BatchNorm2d)
+        def owns(self, part):                   # these modules of the body the domain gets as copies of its own
+            return part.kind == "bn"
 
-A domain's network is a `ResNet26` that holds the body's very modules where it shares and modules of its own elsewhere.
+A method sees a body as `mdl.networks.body` shows it, by its convolutions and never by its names, so that it works on any
+network. A domain's network is a body that holds the body's very modules where it shares and modules of its own elsewhere.
 Whatever tensor of it is not the body's is the domain's: that is trained, counted and stored. All own copies start as
 the body's values, so a domain starts as the base network with a new head unless its method says otherwise.
 
@@ -26,7 +27,8 @@ from torch import Tensor, nn
 
 from data_prep.common.errors import UserError, choose, nearest
 from mdl.closed_form import PUBLISHED_WIDTH, ConvSize, NetworkSize, Split
-from mdl.networks.resnet26 import ResNet26, SeparableConv2d, initialise
+from mdl.networks.body import Body, BodyPart
+from mdl.networks.resnet26 import initialise
 from mdl.networks.sharing.parts import sharing_copy
 from mdl.networks.sharing.spelling import Spelling
 
@@ -37,12 +39,20 @@ if TYPE_CHECKING:
 
 Backbone = Literal["separable", "plain"]
 
+KIND_WORDS = {
+    "depthwise": "depthwise convolutions",
+    "pointwise": "pointwise convolutions",
+    "conv": "dense convolutions wider than 1 x 1",
+    "bn": "batch normalisation",
+}
+
 
 @dataclass(frozen=True)
 class SharingMethod:
     """The rules of one method. Its options are dataclass fields; `__post_init__` checks them and raises `UserError`.
 
-    name: as the user writes it. published_on: the backbone of its paper. refuses: backbone -> why it makes no sense.
+    name: as the user writes it. published_on: the backbone of its paper. refuses: backbone -> why it makes no sense, for the
+    two ResNet-26. needs: the kinds of parts that a body must have (see `mdl.networks.body.BodyPart`).
     phase: the section of a recipe that a domain is trained by. made_from: the method whose trained domains this one
     mixes, "" for none; it gets them with `with_sources`. base_is_prepared: its paper trains the base network with the
     method's own modules in it. parameter_kinds: what its own parameters are for, as the first word of their names.
@@ -54,6 +64,7 @@ class SharingMethod:
     published_on: ClassVar[Backbone]
     source: ClassVar[str]
     refuses: ClassVar[Mapping[str, str]] = {}
+    needs: ClassVar[tuple[str, ...]] = ()
     phase: ClassVar[str] = "train"
     made_from: ClassVar[str] = ""
     base_is_prepared: ClassVar[bool] = False
@@ -63,32 +74,30 @@ class SharingMethod:
 
     # What a domain shares and owns
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        """Whether a domain has its own copy of this module of the body; of the head it always has its own."""
+    def owns(self, part: BodyPart) -> bool:
+        """Whether a domain has its own copy of this part of the body; of the head it always has its own."""
         return False
 
-    def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
+    def adapt(self, network: Body, generator: torch.Generator) -> None:
         """Put the method's own modules into a domain's network, drawing on `generator` alone."""
 
-    def fold(self, network: ResNet26) -> None:
+    def fold(self, network: Body) -> None:
         """Turn an exported network's special convolutions into plain ones, where that gives the same bits."""
 
     @staticmethod
-    def prepare(body: ResNet26) -> None:
+    def prepare(body: Body) -> None:
         """Give the body what the method wants pre-trained in it; its function must stay the same, a second call too."""
 
     @staticmethod
-    def is_prepared(body: ResNet26) -> bool:
+    def is_prepared(body: Body) -> bool:
         """Whether `prepare` has changed this body, so that a file of it must say so."""
         return False
 
-    def shared(self, body: ResNet26) -> Iterable[nn.Module]:
+    def shared(self, body: Body) -> Iterable[nn.Module]:
         """The modules that domains may share. What a domain's network holds besides them is the domain's."""
         return (body,)
 
-    def network(
-        self, body: ResNet26, *, domain: str, n_classes: int, dropout: float, generator: torch.Generator
-    ) -> ResNet26:
+    def network(self, body: Body, *, domain: str, n_classes: int, dropout: float, generator: torch.Generator) -> Body:
         """A network for one new domain, with a new head of `n_classes` on the body's device."""
         network = sharing_copy(body, self.owns)
         weight = next(body.parameters())
@@ -115,9 +124,18 @@ class SharingMethod:
                 f"use it on the {self.published_on} one or choose another method."
             )
 
-    def check_body(self, body: ResNet26) -> None:
+    def check_body(self, body: Body) -> None:
         """Raises `UserError` for a body that the method does not work on; needs no more than its shape."""
-        self.check_backbone(backbone(body))
+        if body.backbone in PUBLISHED_WIDTH:
+            self.check_backbone(body.backbone)
+            return
+        kinds = {part.kind for part in body.parts()}
+        for kind in self.needs:
+            if kind not in kinds:
+                raise UserError(
+                    f"Method {self.name} does not work on {body.backbone}: the network has no {KIND_WORDS[kind]}; choose another "
+                    f"method, such as parallel-adapters."
+                )
 
     # How it is trained and stored
 
@@ -209,8 +227,3 @@ class SharingMethod:
     def _defaults(cls) -> dict[str, object]:
         known = cls.option_names()
         return {field.name: field.default for field in fields(cls) if field.name in known}
-
-
-def backbone(body: ResNet26) -> Backbone:
-    """`backbone(body)` is "separable" or "plain"."""
-    return "separable" if isinstance(next(body.conv_sites()).module, SeparableConv2d) else "plain"

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from mdl.closed_form import NetworkSize, Split
+from mdl.networks.body import BodyPart
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -32,9 +31,10 @@ class ClassifierAndBatchNorm(SharingMethod):
     name = "classifier+bn"
     published_on = "separable"
     source = "Guo et al., AAAI 2019, Table 2 (the row 'Classifier Only' almost surely has its own batch normalisation)"
+    needs = ("bn",)
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        return isinstance(module, nn.BatchNorm2d)
+    def owns(self, part: BodyPart) -> bool:
+        return part.kind == "bn"
 
     def split(self, size: NetworkSize) -> Split:
         bn = (size.part("bn"),)

@@ -15,13 +15,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from data_prep.common.errors import UserError, check_number, choose
 from mdl.closed_form import NetworkSize, Part, Split
-from mdl.networks.resnet26 import ResNet26
+from mdl.networks.body import Body, BodyPart
 from mdl.networks.sharing.base import SharingMethod
-from mdl.networks.sharing.parts import adopt_conv, fold_parts, replace_parts
+from mdl.networks.sharing.parts import Reweighted, fold_convs, replace_convs
+
+CONTROLLED = ("conv", "pointwise")
+"""The kinds of convolutions that have a controller; a depthwise filter has no others to be combined with."""
 
 CONTROLLERS = ("full", "diagonal", "low-rank")
 
@@ -65,14 +67,25 @@ class DAN(SharingMethod):
                 "plain ResNet-26."
             )
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        return isinstance(module, nn.BatchNorm2d)
+    def check_body(self, body: Body) -> None:
+        super().check_body(body)
+        convs = [site.module for site in body.sites() if site.kind in CONTROLLED]
+        n_controllers, n_filters = sum(c.out_channels**2 for c in convs), sum(c.weight.numel() for c in convs)
+        if self.controller == "full" and n_controllers >= n_filters:
+            raise UserError(
+                f"Method dan with a full controller does not work on {body.backbone}: the controllers ({n_controllers:,} "
+                f"numbers) are at least as large as the filters that they combine ({n_filters:,}); use controller low-rank or "
+                f"diagonal."
+            )
 
-    def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
-        replace_parts(network, ("conv", "pointwise"), lambda conv: ControlledConv2d(conv, self, generator))
+    def owns(self, part: BodyPart) -> bool:
+        return part.kind == "bn"
 
-    def fold(self, network: ResNet26) -> None:
-        fold_parts(network, ControlledConv2d)
+    def adapt(self, network: Body, generator: torch.Generator) -> None:
+        replace_convs(network, CONTROLLED, lambda conv: ControlledConv2d(conv, self, generator))
+
+    def fold(self, network: Body) -> None:
+        fold_convs(network, ControlledConv2d)
 
     def shows(self, option: str) -> bool:
         return self.controller == "low-rank" if option == "rank" else super().shows(option)
@@ -85,13 +98,13 @@ class DAN(SharingMethod):
         return Split(size.parts, (Part("controller", controllers), Part("bias", sum(outputs)), size.part("bn")))
 
 
-class ControlledConv2d(nn.Conv2d):
+class ControlledConv2d(Reweighted):
     """A convolution with the filters L W; `weight` is the shared W (C_out, C_in, k, k)."""
 
     def __init__(self, conv: nn.Conv2d, method: DAN, generator: torch.Generator) -> None:
-        adopt_conv(self, conv)
+        super().__init__(conv)
         n = conv.out_channels
-        self.bias = nn.Parameter(torch.zeros(n))
+        self.bias = nn.Parameter(torch.zeros(n) if conv.bias is None else conv.bias.detach().cpu().clone())
         diagonal = torch.ones(n)
         if method.noise:
             diagonal += torch.randn(n, generator=generator) / n
@@ -113,6 +126,3 @@ class ControlledConv2d(nn.Conv2d):
         else:
             combined = filters + self.controller_u @ (self.controller_v.T @ filters)
         return combined.view_as(self.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.effective_weight(), self.bias, self.stride, self.padding, self.dilation, self.groups)

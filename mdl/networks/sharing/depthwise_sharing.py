@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from torch import nn
-
 from mdl.closed_form import NetworkSize, Split
+from mdl.networks.body import BodyPart
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -19,9 +18,10 @@ class DepthwiseSharing(SharingMethod):
     published_on = "separable"
     source = "Guo et al., AAAI 2019, Table 2"
     refuses = MappingProxyType({"plain": "its dense 3x3 convolutions have no depthwise filters to share"})
+    needs = ("depthwise", "pointwise")
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        return name.endswith(".pointwise") or isinstance(module, nn.BatchNorm2d)
+    def owns(self, part: BodyPart) -> bool:
+        return part.kind in ("pointwise", "bn")
 
     def split(self, size: NetworkSize) -> Split:
         own = (size.part("pointwise"), size.part("bn"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from mdl.closed_form import NetworkSize, Split
+from mdl.networks.body import BodyPart
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -18,7 +17,7 @@ class Individual(SharingMethod):
     published_on = "separable"
     source = "Guo et al., AAAI 2019, Table 2"
 
-    def owns(self, name: str, module: nn.Module) -> bool:
+    def owns(self, part: BodyPart) -> bool:
         return True
 
     def split(self, size: NetworkSize) -> Split:

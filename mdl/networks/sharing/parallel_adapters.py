@@ -3,6 +3,9 @@
 A has the convolution's stride and channels and starts at exactly 0: the paper plugs adapters into a network that was
 pre-trained without them, and at 0 the domain starts as that network, to the bit. A gets a gradient from the first
 step on, because that does not pass through A.
+
+On another network A stands beside each convolution wider than 1 x 1 and has its groups: beside a depthwise one it is one number
+for each channel.
 """
 
 from __future__ import annotations
@@ -12,12 +15,12 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from data_prep.common.errors import check_number
 from mdl.closed_form import ConvSize, NetworkSize, Part, Split
-from mdl.networks.resnet26 import ResNet26
+from mdl.networks.body import Body, BodyPart, beside
 from mdl.networks.sharing.base import SharingMethod
+from mdl.networks.sharing.parts import check_wide
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,17 @@ class ParallelAdapters(SharingMethod):
     def __post_init__(self) -> None:
         check_number("Adapter dropout", self.dropout, 0, 1, advice="0 for none")
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        return isinstance(module, nn.BatchNorm2d)
+    def owns(self, part: BodyPart) -> bool:
+        return part.kind == "bn"
 
-    def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
-        for site in network.conv_sites():
-            network.set_submodule(site.name, ParallelAdaptedConv2d(site.part("conv"), self.dropout))
+    def check_body(self, body: Body) -> None:
+        super().check_body(body)
+        check_wide(self.name, body)
+
+    def adapt(self, network: Body, generator: torch.Generator) -> None:
+        for site in list(network.sites()):
+            if site.is_wide:
+                network.set_submodule(site.place, ParallelAdaptedConv2d(site.module, self.dropout))
 
     def split(self, size: NetworkSize) -> Split:
         adapters = Part("adapter", sum(conv.n_in * conv.n_out for conv in size.convs))
@@ -62,7 +70,7 @@ class ParallelAdaptedConv2d(nn.Module):
         super().__init__()
         self.conv = conv
         self.dropout = nn.Dropout(dropout)
-        self.adapter = nn.Parameter(torch.zeros(conv.out_channels, conv.in_channels, 1, 1))
+        self.adapter = nn.Parameter(torch.zeros(conv.out_channels, conv.in_channels // conv.groups, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) + conv2d(self.dropout(x), self.adapter, stride=self.conv.stride)
+        return self.conv(x) + beside(self.conv, self.dropout(x), self.adapter)

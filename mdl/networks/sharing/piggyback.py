@@ -15,13 +15,12 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from data_prep.common.errors import UserError, choose
 from mdl.closed_form import NetworkSize, Part, Split
-from mdl.networks.resnet26 import OPERATORS, ResNet26
+from mdl.networks.body import OPERATORS, Body, BodyPart
 from mdl.networks.sharing.base import SharingMethod
-from mdl.networks.sharing.parts import adopt_conv, fold_parts, replace_parts
+from mdl.networks.sharing.parts import Reweighted, fold_convs, replace_convs
 
 START = 1e-2
 THRESHOLD = 5e-3
@@ -49,14 +48,14 @@ class Piggyback(SharingMethod):
         if not isinstance(self.train_bn, bool):
             raise UserError(f"train_bn {self.train_bn!r} is not usable; give true or false.")
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        return self.train_bn and isinstance(module, nn.BatchNorm2d)
+    def owns(self, part: BodyPart) -> bool:
+        return self.train_bn and part.kind == "bn"
 
-    def adapt(self, network: ResNet26, generator: torch.Generator) -> None:
-        replace_parts(network, OPERATORS, lambda conv: MaskedConv2d(conv, self.mask == "ternary"))
+    def adapt(self, network: Body, generator: torch.Generator) -> None:
+        replace_convs(network, OPERATORS, lambda conv: MaskedConv2d(conv, self.mask == "ternary"))
 
-    def fold(self, network: ResNet26) -> None:
-        fold_parts(network, MaskedConv2d)
+    def fold(self, network: Body) -> None:
+        fold_convs(network, MaskedConv2d)
 
     def optimizer(self, name: str) -> Literal["sgd", "adam"]:
         return "adam" if _is_mask(name) else "sgd"
@@ -101,11 +100,11 @@ class Piggyback(SharingMethod):
         return 2 if self.mask == "ternary" else 1
 
 
-class MaskedConv2d(nn.Conv2d):
+class MaskedConv2d(Reweighted):
     """A convolution with masked filters; `weight` is the shared one, `mask` a real number for each weight."""
 
     def __init__(self, conv: nn.Conv2d, ternary: bool) -> None:
-        adopt_conv(self, conv)
+        super().__init__(conv)
         self.mask = nn.Parameter(torch.full(conv.weight.shape, START))
         self.ternary = ternary
 
@@ -116,9 +115,6 @@ class MaskedConv2d(nn.Conv2d):
             kept = kept - (mask < -THRESHOLD).to(mask)
         straight_through = mask - mask.detach()  # exactly 0, with the gradient of the identity
         return self.weight * (kept + straight_through)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.effective_weight(), None, self.stride, self.padding, self.dilation, self.groups)
 
 
 _BITS = "_bits"

@@ -1,7 +1,8 @@
 """`pointwise-sharing`, the proposal of Guo et al.: the 1x1 filters are shared, the depthwise ones are the domain's own.
 
 A domain has depthwise 1 to 25, pointwise 25 ("the last convolutional layer"), all batch normalisation and the head:
-322,651 + 15,488 + head at full width, 10 % of the network.
+322,651 + 15,488 + head at full width, 10 % of the network. On another separable network: its depthwise convolutions and the last
+convolution likewise.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from torch import nn
-
 from mdl.closed_form import NetworkSize, Part, Split
+from mdl.networks.body import BodyPart
 from mdl.networks.sharing.base import SharingMethod
 
 
@@ -23,10 +23,10 @@ class PointwiseSharing(SharingMethod):
     published_on = "separable"
     source = "Guo et al., AAAI 2019, Section 3"
     refuses = MappingProxyType({"plain": "its dense 3x3 convolutions have no pointwise filters to share"})
+    needs = ("depthwise", "pointwise")
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        own_conv = name.endswith(".depthwise") or name == "stage3.3.conv2.pointwise"
-        return own_conv or isinstance(module, nn.BatchNorm2d)
+    def owns(self, part: BodyPart) -> bool:
+        return part.kind in ("depthwise", "bn") or part.is_last
 
     def split(self, size: NetworkSize) -> Split:
         return pointwise_split(size)

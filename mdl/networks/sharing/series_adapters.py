@@ -4,6 +4,9 @@ A is a 1x1 convolution of C x C channels. The body gets such adapters too, so th
 with them, as in the paper; a domain starts from the body's. In a body without them A starts at exactly 0, so that
 z = y and a base network pre-trained without adapters keeps its function to the bit; A still gets a gradient,
 because that does not pass through A.
+
+On another network A stands after each convolution wider than 1 x 1 and has its groups: after a depthwise one it is one number for
+each channel.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from mdl.closed_form import ConvSize, NetworkSize, Part, Split
-from mdl.networks.resnet26 import ResNet26
+from mdl.networks.body import Body, BodyPart
 from mdl.networks.sharing.base import SharingMethod
+from mdl.networks.sharing.parts import check_wide
 
 
 @dataclass(frozen=True)
@@ -33,18 +37,22 @@ class SeriesAdapters(SharingMethod):
     base_is_prepared = True
     parameter_kinds = ("adapter",)
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        return isinstance(module, SeriesAdaptedConv2d | nn.BatchNorm2d)
+    def owns(self, part: BodyPart) -> bool:
+        return part.kind == "bn" or isinstance(part.module, SeriesAdaptedConv2d)
+
+    def check_body(self, body: Body) -> None:
+        super().check_body(body)
+        check_wide(self.name, body)
 
     @staticmethod
-    def prepare(body: ResNet26) -> None:
-        for site in body.conv_sites():
-            if not isinstance(site.module, SeriesAdaptedConv2d):
-                body.set_submodule(site.name, SeriesAdaptedConv2d(site.part("conv")))
+    def prepare(body: Body) -> None:
+        for site in list(body.sites()):
+            if site.is_wide and not isinstance(body.get_submodule(site.place), SeriesAdaptedConv2d):
+                body.set_submodule(site.place, SeriesAdaptedConv2d(site.module))
 
     @staticmethod
-    def is_prepared(body: ResNet26) -> bool:
-        return all(isinstance(site.module, SeriesAdaptedConv2d) for site in body.conv_sites())
+    def is_prepared(body: Body) -> bool:
+        return any(isinstance(module, SeriesAdaptedConv2d) for module in body.modules())
 
     def split(self, size: NetworkSize) -> Split:
         """A BN before each adapter and one after; the base network is trained with adapters of its own."""
@@ -64,9 +72,9 @@ class SeriesAdaptedConv2d(nn.Module):
         channels, weight = conv.out_channels, conv.weight
         self.conv = conv
         self.bn = nn.BatchNorm2d(channels, device=weight.device, dtype=weight.dtype)
-        self.adapter = nn.Parameter(torch.zeros(channels, channels, 1, 1, device=weight.device, dtype=weight.dtype))
+        self.adapter = nn.Parameter(torch.zeros(channels, channels // conv.groups, 1, 1).to(weight))
         self.train(conv.training)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        return y + conv2d(self.bn(y), self.adapter)
+        return y + conv2d(self.bn(y), self.adapter, groups=self.conv.groups)

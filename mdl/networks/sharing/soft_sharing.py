@@ -11,6 +11,7 @@ convolution is linear in its filter, the filters are mixed, not the D results. A
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -18,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from data_prep.common.errors import UserError, choose
-from mdl.closed_form import ConvSize, NetworkSize, Part, Split, conv_sizes
-from mdl.networks.resnet26 import ResNet26, initialise
+from mdl.closed_form import PUBLISHED_WIDTH, ConvSize, NetworkSize, Part, Split, conv_sizes
+from mdl.networks.body import Body, BodyPart, Site
+from mdl.networks.resnet26 import initialise
 from mdl.networks.sharing.base import SharingMethod
-from mdl.networks.sharing.parts import adopt_conv, sharing_copy
+from mdl.networks.sharing.parts import Reweighted, sharing_copy
 from mdl.networks.sharing.pointwise_sharing import PointwiseSharing, pointwise_split
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from mdl.networks.multi_domain import MultiDomainNetwork
 
 REGIONS = {"early": range(1, 10), "middle": range(10, 18), "late": range(18, 26), "all": range(1, 26)}
-"""Numbers of the gated convolutions: the stem and stage 1, stage 2, stage 3 (our reading of the paper's Figure 2)."""
+"""Numbers of the gated convolutions: the stem and stage 1, stage 2, stage 3 (our reading of the paper's Figure 2). On another
+network: the first, second and last third of its depthwise convolutions."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class SoftSharing(SharingMethod):
     region: Literal["early", "middle", "late", "all"] = "late"
     train: Literal["gate", "released"] = "gate"
     sources: MultiDomainNetwork | None = field(repr=False, compare=False, default=None)
-    _trained: dict[str, ResNet26] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _trained: dict[str, Body] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         choose("region", self.region, REGIONS)
@@ -80,21 +82,18 @@ class SoftSharing(SharingMethod):
     def option_names(cls) -> list[str]:
         return ["region", "train"]
 
-    def owns(self, name: str, module: nn.Module) -> bool:
-        own_name = name in ("head", "stage3.3.conv2.pointwise")
-        return self.train == "released" and (own_name or isinstance(module, nn.BatchNorm2d))
+    def owns(self, part: BodyPart) -> bool:
+        return self.train == "released" and (part.is_last or part.kind == "bn")
 
-    def check_body(self, body: ResNet26) -> None:
+    def check_body(self, body: Body) -> None:
         super().check_body(body)
         if self.sources is not None and body is not self.sources.body:
             raise UserError("Soft sharing got a body that is not that of its `sources`; give `sources.body`.")
 
-    def shared(self, body: ResNet26) -> Iterable[nn.Module]:
+    def shared(self, body: Body) -> Iterable[nn.Module]:
         return (body, *self._trained.values())
 
-    def network(
-        self, body: ResNet26, *, domain: str, n_classes: int, dropout: float, generator: torch.Generator
-    ) -> ResNet26:
+    def network(self, body: Body, *, domain: str, n_classes: int, dropout: float, generator: torch.Generator) -> Body:
         choose("domain of the sources", domain, self._trained)
         source = self._trained[domain]
         if n_classes != source.n_classes:
@@ -104,13 +103,15 @@ class SoftSharing(SharingMethod):
             )
         network = sharing_copy(source, self.owns)
         network.dropout = nn.Dropout(dropout)
+        if self.train == "released":
+            network.head = copy.deepcopy(network.head)
         weight = next(body.parameters())
-        sites = [list(trained.conv_sites()) for trained in self._trained.values()]
-        for site, *of_domains in zip(network.conv_sites(), *sites, strict=True):
-            if site.number in REGIONS[self.region]:
-                own, filters = site.part("depthwise"), [other.part("depthwise") for other in of_domains]
+        sites = [depthwise_sites(trained) for trained in self._trained.values()]
+        for n, (site, *of_domains) in enumerate(zip(depthwise_sites(network), *sites, strict=True)):
+            if self.region in ("all", region_of(body, site.number, n, len(sites[0]))):
+                own, filters = site.module, [other.module for other in of_domains]
                 gate = Gate(own.in_channels, len(filters), generator).to(weight.device, weight.dtype)
-                network.set_submodule(f"{site.name}.depthwise", GatedDepthwise(own, filters, gate))
+                network.set_submodule(site.name, GatedDepthwise(own, filters, gate))
         return network
 
     def options(self) -> dict[str, object]:
@@ -138,6 +139,18 @@ class SoftSharing(SharingMethod):
         if conv.number not in REGIONS[self.region]:
             return 0
         return (conv.n_in + n_domains) * n_hidden(conv.n_in) + 9 * conv.n_in * n_domains
+
+
+def depthwise_sites(body: Body) -> list[Site]:
+    """The depthwise convolutions in order of execution."""
+    return [site for site in body.sites() if site.kind == "depthwise"]
+
+
+def region_of(body: Body, number: int, place: int, n_places: int) -> str:
+    """The region of a convolution with this number that is the `place`-th, from 0, of `n_places` depthwise ones."""
+    if body.backbone in PUBLISHED_WIDTH:
+        return next(region for region, numbers in REGIONS.items() if number in numbers)
+    return ("early", "middle", "late")[3 * place // n_places]
 
 
 def n_hidden(channels: int) -> int:
@@ -170,25 +183,26 @@ class Gate(nn.Sequential):
         initialise(self, generator)
 
 
-class GatedDepthwise(nn.Conv2d):
+class GatedDepthwise(Reweighted):
     """A depthwise convolution whose filters are mixed for every image: (B, C, h, w) -> (B, C, h / stride, w / stride).
 
     own: the domain's own filters, which are among those `of_domains`; they stand as `weight`.
     """
 
     def __init__(self, own: nn.Conv2d, of_domains: Sequence[nn.Conv2d], gate: Gate) -> None:
-        adopt_conv(self, own)
+        super().__init__(own)
         self.of_domains = nn.ModuleList(of_domains)
         self.gate = gate
 
     def forward(self, x: Tensor) -> Tensor:
         n_images, channels, height, width = x.shape
-        filters = torch.stack([cast("Tensor", conv.weight) for conv in self.of_domains])  # (D, C, 1, 3, 3)
+        filters = torch.stack([cast("Tensor", conv.weight) for conv in self.of_domains])  # (D, C, 1, k, k)
         shares = self.gate(x.mean(dim=(2, 3)))
-        mixed = (shares @ filters.flatten(1)).view(n_images * channels, 1, 3, 3)
+        mixed = (shares @ filters.flatten(1)).view(n_images * channels, 1, *self.kernel_size)
         images_as_channels = x.reshape(1, n_images * channels, height, width)
-        y = conv2d(images_as_channels, mixed, stride=self.stride, padding=self.padding, groups=n_images * channels)
-        return y.view(n_images, channels, *y.shape[2:])
+        y = self.convolved(images_as_channels, mixed, None, groups=n_images * channels)
+        y = y.view(n_images, channels, *y.shape[2:])
+        return y if self.bias is None else y + self.bias[:, None, None]
 
 
 def _described(sources: Any) -> str:

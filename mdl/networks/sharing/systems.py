@@ -10,7 +10,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from data_prep.common.errors import UserError, nearest
+from data_prep.common.files import slug
 from mdl.closed_form import PUBLISHED_WIDTH
 from mdl.networks.sharing import METHODS
 from mdl.networks.sharing.base import SharingMethod
@@ -21,8 +24,18 @@ def system_name(method: SharingMethod, backbone: str) -> str:
 
     Options are named where they are not the plainest, the backbone where it is not that of the method's paper.
     """
-    words = [method.name, method.variant(), backbone if backbone != method.published_on else ""]
+    words = [method.name, method.variant(), backbone_word(backbone) if backbone != method.published_on else ""]
     return "-".join(filter(None, words))
+
+
+def backbone_word(backbone: str) -> str:
+    """A backbone in the name of a row and of its folder.
+
+    >>> backbone_word("plain"), backbone_word("torchvision:mobilenet_v2"), backbone_word("nets/mine.py:small")
+    ('plain', 'torchvision-mobilenet_v2', 'mine-small')
+    """
+    where, _, name = backbone.rpartition(":")
+    return "-".join(filter(None, [Path(where).stem, slug(name)]))
 
 
 def read_system(system: str) -> tuple[SharingMethod, str]:
