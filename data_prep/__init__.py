@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from data_prep.broden_writer import write_broden as write_broden
     from data_prep.common.errors import UserError as UserError
     from data_prep.decathlon import open_decathlon as open_decathlon
+    from data_prep.decathlon_add import add_domain as add_domain
     from data_prep.decathlon_check import check_decathlon as check_decathlon
     from data_prep.download import download_decathlon as download_decathlon
     from data_prep.embedded import open_embedded as open_embedded
@@ -56,6 +57,7 @@ else:
             "UserError": "data_prep.common.errors",
             "__version__": "data_prep.common.command",
             "add_colors": "data_prep.importers.join",
+            "add_domain": "data_prep.decathlon_add",
             "check_broden": "data_prep.broden_check",
             "check_decathlon": "data_prep.decathlon_check",
             "download_decathlon": "data_prep.download",

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from data_prep.common.doors import attach
 
 if TYPE_CHECKING:
+    from mdl.networks.any_body import AnyBody as AnyBody
+    from mdl.networks.body import Body as Body
     from mdl.networks.multi_domain import MultiDomainNetwork as MultiDomainNetwork
+    from mdl.networks.named import named_body as named_body
     from mdl.networks.resnet26 import ResNet26 as ResNet26
     from mdl.networks.resnet26 import layer_table as layer_table
     from mdl.networks.resnet26 import multiply_adds as multiply_adds
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from mdl.scoring.submission import score_submission as score_submission
     from mdl.scoring.submission import write_submission as write_submission
     from mdl.shipped.reader import Shipped as Shipped
+    from mdl.shipped.reader import base_file as base_file
     from mdl.shipped.reader import load_shipped as load_shipped
     from mdl.shipped.reader import shipped_networks as shipped_networks
     from mdl.training.decathlon import train_decathlon as train_decathlon
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from mdl.training.finished import export_finished as export_finished
     from mdl.training.finished import open_finished as open_finished
     from mdl.training.one_domain import Setting as Setting
+    from mdl.training.one_domain import keep_body as keep_body
     from mdl.training.one_domain import pretrain as pretrain
     from mdl.training.one_domain import train_domain as train_domain
     from mdl.training.recipe import Plan as Plan
@@ -57,6 +62,8 @@ else:
     __getattr__, __dir__, __all__ = attach(
         __name__,
         {
+            "AnyBody": "mdl.networks.any_body",
+            "Body": "mdl.networks.body",
             "METHODS": "mdl.networks.sharing",
             "Finished": "mdl.training.finished",
             "MultiDomainNetwork": "mdl.networks.multi_domain",
@@ -70,15 +77,18 @@ else:
             "Shipped": "mdl.shipped.reader",
             "StackedDomains": "mdl.networks.stacked",
             "__version__": "data_prep.common.command",
+            "base_file": "mdl.shipped.reader",
             "decathlon_score": "mdl.scoring.score",
             "evaluate_finished": "mdl.training.finished",
             "export_finished": "mdl.training.finished",
+            "keep_body": "mdl.training.one_domain",
             "layer_table": "mdl.networks.resnet26",
             "load_body": "mdl.networks.weight_files",
             "load_domain": "mdl.networks.weight_files",
             "load_recipe": "mdl.training.recipe",
             "load_shipped": "mdl.shipped.reader",
             "multiply_adds": "mdl.networks.resnet26",
+            "named_body": "mdl.networks.named",
             "open_finished": "mdl.training.finished",
             "parameter_counts": "mdl.networks.resnet26",
             "plain_resnet26": "mdl.networks.resnet26",

@@ -102,13 +102,13 @@ def network(case: Case, domains: tuple[str, ...] = ("dtd", "svhn"), base: str | 
     return net
 
 
-def train(net: MultiDomainNetwork, name: str, n_steps: int = 3, lr: float = 0.05) -> None:
+def train(net: MultiDomainNetwork, name: str, n_steps: int = 3, lr: float = 0.05, size: int = 16) -> None:
     """A few steps of SGD on noise: enough to move everything that may move."""
     net.train_domain(name)
     optimizer = torch.optim.SGD([parameter for _, parameter in net.domain_parameters(name)], lr, momentum=0.9)
     for step in range(n_steps):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(net(images(8, seed=step)), torch.arange(8) % 4).backward()
+        nn.functional.cross_entropy(net(images(8, size, seed=step)), torch.arange(8) % 4).backward()
         optimizer.step()
     net.eval()
 

@@ -335,6 +335,6 @@ def test_isolation_on_networks_of_full_size(name: str, method: str, options: dic
     net.add("dtd", 4, seed=1)
     net.add("svhn", 4, seed=2)
     before = [net(images(2, 64), domain) for domain in ("base", "dtd")]
-    train(net, "svhn", n_steps=1)
+    train(net, "svhn", n_steps=1, size=64)
     assert all(torch.equal(net(images(2, 64), d), then) for d, then in zip(("base", "dtd"), before, strict=True))
     assert torch.equal(net.export("svhn").plain()(images(2, 64)), net(images(2, 64), "svhn"))
