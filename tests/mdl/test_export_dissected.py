@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from sharing_cases import one_thread  # noqa: F401
 from tiny_decathlon import run
 
 import dissect
-from data_prep import open_embedded, open_embedded_decathlon
+from data_prep import UserError, open_embedded, open_embedded_decathlon
+from mdl.cli.options import base_network, base_or_network
 
 FAST = ("--recipe", "mini-fast", "--set", "epochs=1", "width.separable=4")
 
@@ -49,3 +51,28 @@ def test_the_numbers_are_those_of_the_explicit_options(here: Path) -> None:
     assert (told["input_size"], told["domain"]) == ([36, 36], "mini-dtd")
     assert not any("assumed" in note for note in runs["file"].info["notes"])
     assert "mean and std are assumed" in str(runs["neither"].info["notes"])
+
+
+def test_a_result_folder_is_a_network_by_name(here: Path) -> None:
+    images = torch.randn(2, 3, 36, 36, generator=torch.Generator().manual_seed(0))
+    exported = dissect.load_network("mdl:separable,width=4,classes=10", weights="dtd.safetensors")
+    network = dissect.load_network("mdl:rows/dtd/mini-dtd")
+    assert (network.name, network.trained, network.domain) == ("dtd_mini-dtd", True, "mini-dtd")
+    assert (network.input_size, network.mean, network.std) == (exported.input_size, exported.mean, exported.std)
+    assert torch.equal(network.model(images), exported.model(images))
+    assert "test images in 10 classes it gets" in network.note
+    with pytest.raises(UserError, match="rows/none is no result folder"):
+        dissect.load_network("mdl:rows/none")
+
+
+def test_what_base_means(here: Path) -> None:
+    assert base_network("mdl:imagenet12").name == "imagenet12.safetensors"
+    assert base_network("base") == Path("base/body.safetensors")
+    with pytest.raises(UserError, match=r"mdl:gtsrb is a network over mdl:imagenet12, not a base network"):
+        base_network("mdl:gtsrb")
+    with pytest.raises(UserError, match=r"Unknown shipped network 'imagenet'; .*nearest: imagenet12"):
+        base_network("mdl:imagenet")
+    with pytest.raises(UserError, match="--base and --network both say what the domains share"):
+        base_or_network(here, "base", "efficientnet_lite0", None)
+    with pytest.raises(UserError, match="--weights are those of --network"):
+        base_or_network(here, None, None, Path("x.pth"))
