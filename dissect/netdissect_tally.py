@@ -61,11 +61,16 @@ def read_tally(path: str | Path) -> pd.DataFrame:
     A unit may have no label. Raises `RunFolderError` where the file is no tally of the units 1 to n.
     """
     path = Path(path)
+    if not path.is_file():
+        raise RunFolderError(f"{path} is no file: give a tally.csv, one for each layer.")
     try:
         table = pd.read_csv(path, keep_default_na=False, dtype=str).map(unescape_cell).rename(columns=unescape_cell)
         bare = table[(table["label"] != "") & (table["score"] == "")]
         if len(bare):
             raise ValueError(f"row {bare.index[0] + 2} has a label and no score")
+        astray = table[(table["label"] != "") & (table["category"] == "")]
+        if len(astray):
+            raise ValueError(f"row {astray.index[0] + 2} has a label and no category")
         found = table.rename(columns={"score": "iou"})[["unit", "category", "label"]].assign(
             unit=table["unit"].astype(int) - 1, iou=_shares(table["score"])
         )
@@ -75,9 +80,16 @@ def read_tally(path: str | Path) -> pd.DataFrame:
                 column = table[f"{category}-{kind}"]
                 read = {"label": lambda cells: cells, "iou": _shares}.get(kind, _areas)
                 found[f"{category}-{kind}"] = read(column)
+            _, truth, activation, intersect, _ = (found[f"{category}-{kind}"] for kind in KINDS)
+            larger = found[((intersect > truth) | (intersect > activation)).fillna(False)]
+            if len(larger):
+                raise ValueError(
+                    f"row {larger.index[0] + 2} has a value of {category}-intersect above its truth or activation"
+                )
     except (OSError, ValueError, KeyError) as error:
+        what = f"it has no column {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise RunFolderError(
-            f"{path} is no NetDissect tally ({error}): it must be a CSV with the columns unit, category, label and score."
+            f"{path} is no NetDissect tally ({what}): it must be a CSV with the columns unit, category, label and score."
         ) from error
     found = found.sort_values("unit", ignore_index=True)
     missing = sorted(set(range(max(len(found), 1))) - set(found["unit"]))
@@ -104,7 +116,8 @@ def _shares(cells: pd.Series) -> pd.Series:
 
 def _areas(cells: pd.Series) -> pd.Series:
     """Whole numbers, also where they are written as 12.0; an empty cell stays empty."""
-    values = cells.where(cells != "", None).astype(float).astype("Int64")
-    if (values < 0).any():
-        raise ValueError(f"{cells.name} is {values[values < 0].iloc[0]}, below 0")
-    return values
+    values = cells.where(cells != "", None).astype(float)
+    wrong = values[values.notna() & ~((values >= 0) & (values < 2**63) & (values % 1 == 0))]
+    if len(wrong):
+        raise ValueError(f"{cells.name} is {cells[wrong.index[0]]}, no whole number of pixels")
+    return values.astype("Int64")

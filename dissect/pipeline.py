@@ -153,6 +153,11 @@ def _dissect_all(
     info["data"] |= {"n_used": len(used), "n_skipped": len(skipped), "skipped": skipped}
     if turned := turned_images([data.images[number] for number in used.tolist()]):
         info["data"]["turned"] = [{"name": name, "shape": list(shape)} for name, shape in turned.items()]
+    if not (stored[0]["n_images"] >= settings.min_images).any():
+        info["notes"].append(
+            f"Every concept is in fewer than {settings.min_images} of the {len(used)} images, so no unit has a label: take a "
+            f"lower min_images, or more images."
+        )
     shutil.rmtree(partial, ignore_errors=True)
     seal(out, info | {"timings": timings})
 

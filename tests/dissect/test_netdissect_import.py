@@ -13,7 +13,7 @@ from command_line import sentence
 import dissect as toolkit
 from data_prep.broden import open_broden
 from dissect.netdissect_import import import_tallies
-from dissect.netdissect_tally import export_tally
+from dissect.netdissect_tally import export_tally, read_tally
 from dissect.run_store import RunFolderError, open_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -146,6 +146,8 @@ def test_a_tally_of_the_best_concepts_alone(tmp_path: Path, out: Path) -> None:
         ("", "has 0 rows, and none of unit 1"),
         ("1,object,cat,1.5\n", "is no NetDissect tally (score is 1.5, not in 0..1)"),
         ("1,object,cat,high\n", "is no NetDissect tally (could not convert"),
+        ("1,,cat,0.5\n", "is no NetDissect tally (row 2 has a label and no category)"),
+        ("1,object,cat,0.5,9,9\n1,object,cat,0.5,9,9,9\n", "is no NetDissect tally (Error tokenizing data."),
     ],
 )
 def test_what_is_no_tally_is_refused(tmp_path: Path, out: Path, rows: str, says: str) -> None:
@@ -154,6 +156,31 @@ def test_what_is_no_tally_is_refused(tmp_path: Path, out: Path, rows: str, says:
         import_tallies(tmp_path / "net.csv", out)
     assert str(caught.value).startswith(f"{tmp_path / 'net.csv'} {says}")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("areas", "says"),
+    [
+        ("-4,9,1", "(object-truth is -4, no whole number of pixels)"),
+        ("9.5,9,1", "(object-truth is 9.5, no whole number of pixels)"),
+        ("9,inf,1", "(object-activation is inf, no whole number of pixels)"),
+        ("9,9,1e30", "(object-intersect is 1e30, no whole number of pixels)"),
+        ("9,4,5", "(row 2 has a value of object-intersect above its truth or activation)"),
+    ],
+)
+def test_areas_that_cannot_be_are_refused(tmp_path: Path, areas: str, says: str) -> None:
+    columns = ",".join(f"object-{kind}" for kind in ("label", "truth", "activation", "intersect", "iou"))
+    path = tmp_path / "net.csv"
+    path.write_text(f"unit,category,label,score,{columns}\n1,object,cat,0.5,cat,{areas},0.5\n")
+    with pytest.raises(RunFolderError) as caught:
+        read_tally(path)
+    assert str(caught.value).startswith(f"{path} is no NetDissect tally {says}")
+
+
+def test_a_column_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "page.csv").write_text("unit,category,name\n1,object,cat\n")
+    with pytest.raises(RunFolderError, match=r"it has no column 'label'"):
+        read_tally(tmp_path / "page.csv")
 
 
 def test_the_command_imports_and_refuses(tally: Path, dissect, out: Path, tmp_path: Path) -> None:

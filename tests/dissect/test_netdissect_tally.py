@@ -147,5 +147,5 @@ def test_a_file_that_is_no_tally(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_tally(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"missing\.csv is no NetDissect tally \(.*No such file"):
+    with pytest.raises(RunFolderError, match=r"missing\.csv is no file: give a tally\.csv, one for each layer\."):
         read_tally(tmp_path / "missing.csv")

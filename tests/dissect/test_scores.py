@@ -122,6 +122,7 @@ def test_rare_concepts_are_never_labels(run, sixty: Path, out: Path) -> None:
     run("--layers", 1, "--min-images", 1000, data=sixty, out=out.parent / "none")
     none = open_run(out.parent / "none")
     assert not none.units["detector"].any() and none.labels is not None and none.labels.empty
+    assert any("fewer than 1000 of the 60 images" in note for note in none.info["notes"])
 
 
 def test_a_score_of_ones_own(run, tiny_broden: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
