@@ -37,7 +37,7 @@ def asked(folder: Path, *, commands: bool = True) -> list[Said]:
         said.append(command("export", folder, "--out", folder.parent / "exported"))
     try:
         run = open_run(folder)
-        run.units, run.concepts, run.images, run.replicates, run.unit_category, run.iou()
+        run.units, run.concepts, run.images, run.replicates, run.trust, run.labels, run.unit_category, run.iou()
         for network in run.networks:
             run.strongest_masks(network["name"])
         said.append(Said(0, "", ""))

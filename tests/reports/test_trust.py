@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from run_writer import make_run
+import pytest
+from run_writer import make_run, reseal
 
-from dissect.run_store import Run, open_run
+from dissect.run_store import Run, RunFolderError, open_run
 from reports.trust import chance_detectors, optimism, short_columns, units_with_trust
 
 
@@ -52,3 +53,31 @@ def test_detectors_of_chance(tmp_path: Path) -> None:
         assert chance.iloc[1]["chance"] == 1 / 3 and isinstance(chance, pd.DataFrame)
     made = Run(run.path, run.info | {"settings": run.info["settings"] | {"score": "npmi"}})
     assert chance_detectors(made) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "says"),
+    [
+        ("trust", ",0,", ",9,", r"row 2 is unit 9 .* by run.json it must be unit 0"),
+        ("trust", "0.", "7.", r"row 2: held_out_iou is '7\.\d+'; it must be a number in 0\.\.1"),
+        ("trust", "True", "Truly", r"sure is 'Truly'; it must be True, False, or empty"),
+        (
+            "labels",
+            "depthwise,0,1,",
+            "depthwise,0,0,",
+            "unit 0 of layer '18' depthwise of 'separable' with rank 0 is out of order",
+        ),
+        ("labels", "depthwise,0,0,", "depthwise,99,0,", "row 2 is unit 99 .* which is no row of units.csv"),
+        ("labels", "depthwise,0,0,", "depthwise,0,1,", "with rank 1 is out of order"),
+    ],
+)
+def test_tables_that_no_run_writes(tmp_path: Path, name: str, old: str, new: str, says: str) -> None:
+    folder = make_run(tmp_path / "run")
+    file = folder / f"{name}.csv"
+    text = file.read_text()
+    header, rows = text.split("\n", 1)
+    assert old in rows
+    file.write_text(f"{header}\n{rows.replace(old, new, 1)}")
+    reseal(folder)
+    with pytest.raises(RunFolderError, match=says):
+        getattr(open_run(folder), name)
