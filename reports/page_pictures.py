@@ -138,9 +138,10 @@ class PagePictures:
 
 
 def _showing(member: Member, category: str, label: str) -> list[int]:
-    """Numbers of the images of one run that show most of a concept, which only another run of the page may have."""
+    """Numbers of the images of one run that show most of a concept, which only another run of the page may have, or
+    which an imported run has no images of."""
     concepts = member.run.concepts
-    if not ((concepts["category"] == category) & (concepts["label"] == label)).any():
+    if member.run.source or not ((concepts["category"] == category) & (concepts["label"] == label)).any():
         return []
     return member.run.images_with(label, category).nlargest(N_OF_CONCEPT, "area")["image"].tolist()
 

@@ -126,6 +126,14 @@ def test_our_own_export_comes_back(nets: str, tiny_broden: Path, out: Path, tmp_
     ]
 
 
+def test_an_imported_run_has_a_page(tally: Path, out: Path) -> None:
+    from reports import write_report
+
+    run = import_tallies(tally, out)
+    assert run.units["detector"].any()
+    assert "no intervals and no runner-up concepts" in write_report(out, figures=()).read_text(encoding="utf-8")
+
+
 def test_a_tally_of_the_best_concepts_alone(tmp_path: Path, out: Path) -> None:
     (tmp_path / "some.csv").write_text("unit,category,label,score\n1,object,cat,0.5\n2,scene,street,0.01\n")
     run = import_tallies(
