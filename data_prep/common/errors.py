@@ -18,6 +18,10 @@ class UserError(Exception):
     """Something the user can fix. The message is one sentence: what, which value, what is allowed, what to do next."""
 
 
+MOST_LISTED = 40
+"""Names that an error lists; of a set with a thousand concepts the nearest ones help, and not all."""
+
+
 def choose(what: str, value: object, known: Iterable[str], *, where: object = "") -> None:
     """Raises `UserError` unless `value` is one of the `known` names, those in `where`, offering the nearest.
 
@@ -27,7 +31,8 @@ def choose(what: str, value: object, known: Iterable[str], *, where: object = ""
     """
     names = list(known)
     if value not in names:
-        listed = f"known: {', '.join(names)}" if names else "there is none yet"
+        more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        listed = f"known: {', '.join(names[:MOST_LISTED])}{more}" if names else "there is none yet"
         place = f" in {where}" if where else ""
         raise UserError(f"Unknown {what} {value!r}{place}; {listed}{nearest(value, names)}.")
 

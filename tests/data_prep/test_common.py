@@ -44,6 +44,9 @@ def test_a_listing_keeps_numbers_for_programs(capsys):
 def test_an_unknown_name_says_where_it_was_looked_for():
     with pytest.raises(UserError, match=r"^Unknown split 'x' in index\.csv; there is none yet\.$"):
         choose("split", "x", [], where="index.csv")
+    names = [f"thing {n}" for n in range(1000)]
+    with pytest.raises(UserError, match=r"known: thing 0, .*, thing 39 and 960 more; nearest: thing 90, "):
+        choose("concept", "thing 90O", names)
 
 
 def test_the_embedded_sets_open_without_a_path():

@@ -74,7 +74,7 @@ def test_the_second_run_is_told_at_once_and_changes_nothing(run, out: Path, sixt
     assert not (out / LOCK_FILE).exists()
 
 
-def test_two_processes_at_once(run, nets: str, sixty: Path, out: Path, tmp_path: Path) -> None:
+def test_two_processes_at_once(run, dissect, nets: str, sixty: Path, out: Path, tmp_path: Path) -> None:
     """The one gives the numbers of a run alone; the other is told."""
     with Path(nets).open("a") as file:
         file.write(WAITING)
@@ -98,11 +98,11 @@ def test_two_processes_at_once(run, nets: str, sixty: Path, out: Path, tmp_path:
         while not (out / LOCK_FILE).exists():
             assert first.poll() is None and time.monotonic() < until, first.communicate()
             time.sleep(0.01)
-        second = subprocess.run([*command, "4"], capture_output=True, text=True, check=False)
+        second = dissect(*args, "--batch-size", 4)
         (tmp_path / "stopped").touch()
         err = first.communicate(timeout=240)[1]
     assert first.returncode == 0, err
-    assert second.returncode == 2 and f"is in use by process {first.pid} on" in second.stderr
+    assert second.status == 2 and f"is in use by process {first.pid} on" in second.err
     options = ("--layers", 1, 2, "--batch-size", 5)
     assert run(*options, data=sixty, network="Waiting", out=tmp_path / "alone").status == 0
     assert stored(out) == stored(tmp_path / "alone")
