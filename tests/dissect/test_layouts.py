@@ -250,7 +250,9 @@ def test_swin_s_last_block_has_768_units(photographs: Path, tmp_path: Path) -> N
     ("spec", "wanted", "layout", "n_units", "left_out"),
     [
         ("timm:vit_tiny_patch16_224", "blocks.11", "tokens", 192, 1),
-        ("torchvision:vit_b_16", "encoder.layers.encoder_layer_0.mlp.0", "tokens", 3072, 1),
+        pytest.param(
+            "torchvision:vit_b_16", "encoder.layers.encoder_layer_0.mlp.0", "tokens", 3072, 1, marks=pytest.mark.slow
+        ),
         ("torchvision:swin_t", "features.7", "channels-last", 768, 0),
         ("torchvision:convnext_tiny", "2", "channels-last", 384, 0),
     ],
