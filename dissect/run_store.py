@@ -312,6 +312,13 @@ class Run:
         row, _ = self._facts(network, layer, unit, operator)
         return responses.images_of(self, network, row, self._n_units(network))
 
+    def images_per_unit(self, network: str) -> np.ndarray | None:
+        """(U,) int64: in how many images the mask of each unit of a network has pixels, see `images_of`; None for an imported run.
+        Raises `UserError` for an unknown network."""
+        if self.source:
+            return None
+        return np.diff(responses.responses_of(self, self._known(network), self._n_units(network))["start"])
+
     def histograms(self, network: str) -> tuple[np.ndarray, np.ndarray] | None:
         """(edges, counts) of one network: (N + 1,) float32, and (U, N) int64, how many activations of each unit lie in each bin,
         on all images or, of a large set, on some; None for an imported run. Raises `UserError` for an unknown network."""

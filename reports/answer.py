@@ -20,8 +20,10 @@ from reports.style import one_line
 from reports.summary import Population
 
 
-def answer(run: Run, pops: Sequence[Population], titles: Mapping[str, str]) -> list[str]:
-    """Sentences for the top of the page. titles: of the networks, by name."""
+def answer(
+    run: Run, pops: Sequence[Population], titles: Mapping[str, str], chance: pd.DataFrame | None = None
+) -> list[str]:
+    """Sentences for the top of the page. titles: of the networks, by name. chance: as `trust.chance_detectors` has it."""
     n_units = sum(p.n_units for p in pops)
     found = sum((p.detectors_per_concept for p in pops), Counter[tuple[str, str]]())
     if not found:
@@ -30,7 +32,7 @@ def answer(run: Run, pops: Sequence[Population], titles: Mapping[str, str]) -> l
         *_counts(run, pops, n_units, found),
         *_where(pops, titles),
         *_what(found),
-        *_how_sure(run, pops),
+        *_how_sure(run, chance),
     ]
 
 
@@ -80,7 +82,9 @@ def _what(found: Counter[tuple[str, str]]) -> list[str]:
     ]
 
 
-def _how_sure(run: Run, pops: Sequence[Population]) -> list[str]:
+def _how_sure(run: Run, chance: pd.DataFrame | None) -> list[str]:
+    if run.source:
+        return ["The run was imported, and tells neither intervals nor held-out values."]
     if run.trust is None:
         return ["Intervals and held-out values are missing, because the images were not divided into folds."]
     detectors = run.trust[run.units["detector"].to_numpy()]
@@ -94,6 +98,11 @@ def _how_sure(run: Run, pops: Sequence[Population]) -> list[str]:
         return [
             *sentences,
             f"{n_sure:,} of the units are sure: held-out IoU above {_cut(run)}, and not by chance (q < 0.05).",
+            *(
+                []
+                if chance is None
+                else [f"With the labels of other images {chance['chance'].sum():,.0f} would be detectors."]
+            ),
         ]
     return [
         *sentences,

@@ -25,7 +25,7 @@ from typing import Literal
 import pandas as pd
 
 from dissect.run_store import Run, RunFolderError
-from reports.intervals import Interval, Statistic, expected_attributes, jackknife
+from reports.intervals import Interval, Statistic, expected_attributes, interval_from, jackknife
 from reports.summary import SEPARABLE, Population, populations
 
 Verdict = Literal["holds", "contradicted", "not settled"]
@@ -113,6 +113,25 @@ def count_intervals(run: Run, pops: Iterable[Population]) -> dict[tuple[str, str
         detectors, unique = (jackknife(p.units, replicates, count) for count in (n_detectors, n_attributes))
         intervals[p.network, p.layer, p.operator] = (detectors, unique)
     return intervals
+
+
+def category_intervals(run: Run, pops: Iterable[Population]) -> dict[tuple[str, str, str, str], Interval]:
+    """Intervals of the unique detectors of each category by (network, layer, operator, category), of the categories that some
+    unit there has in some replicate; none for a run without folds."""
+    if run.replicates is None:
+        return {}
+    place = ["network", "layer", "operator", "category"]
+    found = run.replicates[run.replicates["detector"]].drop_duplicates([*place, "label", "left_out"])
+    counts = found.groupby([*place, "left_out"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=sorted(run.replicates["left_out"].unique()), fill_value=0)
+    units = {(p.network, p.layer, p.operator): p for p in pops}
+    return {
+        (network, layer, operator, category): interval_from(
+            units[network, layer, operator].n_attributes(category), row.tolist()
+        )
+        for (network, layer, operator, category), row in zip(counts.index, counts.to_numpy(), strict=True)
+        if (network, layer, operator) in units
+    }
 
 
 def n_detectors(units: pd.DataFrame) -> int:

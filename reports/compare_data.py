@@ -101,8 +101,8 @@ def _of_parts(comparison: Comparison, table: pd.DataFrame, columns: Sequence[str
 
 
 def _units(comparison: Comparison) -> list[list[Any]]:
-    """For each network and part the concept of each unit, -1 for none, and its IoU in thousandths; null where no other network
-    has units to stand beside them."""
+    """For each network and part the concept of each unit, -1 for none, and its IoU in thousandths, with the ends of its interval
+    where the run has folds; null where no other network has units to stand beside them."""
     members = comparison.networks
     if sum(len(member.units) for member in members) > MOST_UNITS:
         return []
@@ -113,8 +113,15 @@ def _units(comparison: Comparison) -> list[list[Any]]:
         for part in comparison.parts:
             rows = member.rows(part)
             detected = member.detected[0, rows]
-            iou = np.where(detected == NOTHING, 0, np.round(member.units["iou"].to_numpy()[rows] * 1000)).astype(int)
-            of_member.append([detected.tolist(), iou.tolist()] if part in beside else None)
+            known = (
+                [member.units["iou"]]
+                if member.trust is None
+                else [member.units["iou"], member.trust["iou_low"], member.trust["iou_high"]]
+            )
+            ious = (
+                np.where(detected == NOTHING, 0, np.round(iou.to_numpy()[rows] * 1000)).astype(int) for iou in known
+            )
+            of_member.append([detected.tolist(), *(iou.tolist() for iou in ious)] if part in beside else None)
         found.append(of_member)
     return found
 

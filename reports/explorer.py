@@ -81,6 +81,8 @@ def explorer_data(members: Sequence[Member], categories: Sequence[str], pictures
             for name, values in _numbers(rows).items():
                 columns.setdefault(name, []).append(values)
             columns.setdefault("bars", []).append(_bars(member.run, p.network, p.rows))
+            fires = member.run.images_per_unit(p.network)
+            columns.setdefault("fires", []).append([None] * len(rows) if fires is None else fires[p.rows].tolist())
     data["units"] |= {name: _joined(parts) for name, parts in columns.items()}
     data["concepts"] = concepts.found
     data["conceptImages"] = pictures.of_concepts(concepts.pairs)

@@ -85,7 +85,11 @@ FIGURES = (
             "Figure 5: the unit with the highest IoU of each network, operator and layer; the same in words is in the "
             "summary table"
         ),
-        draw=lambda of: figure5(of.networks, of.pictures.strip, of.colours, of.pictures.n_strongest),
+        draw=lambda of: (
+            figure5(of.networks, of.pictures.strip, of.colours, of.pictures.n_strongest)
+            if of.pictures.n_strongest
+            else []
+        ),
         photographs=True,
     ),
     ReportFigure(
@@ -102,7 +106,7 @@ FIGURES = (
         ),
         draw=lambda of: (
             figure5_by_category(of.few, of.pictures.strip, of.colours)
-            if 0 < sum(map(len, of.few.values())) <= MANY_ROWS
+            if of.pictures.n_strongest and 0 < sum(map(len, of.few.values())) <= MANY_ROWS
             else []
         ),
         photographs=True,
@@ -112,8 +116,8 @@ FIGURES = (
         heading="Attributes by layer",
         name="Figure 6.",
         caption=(
-            "Number of attributes (unique detectors) by layer and operator. Bars in black: 95 % intervals over the choice of "
-            "images."
+            "Number of attributes (unique detectors) by layer and operator. Lines in black, of runs with folds: 95 % intervals "
+            "over the choice of images."
         ),
         alt=("Figure 6: number of unique detectors by layer and operator; the same numbers are in the summary table"),
         draw=lambda of: [figure6(of.networks, "attributes", of.intervals)],
@@ -135,7 +139,7 @@ FIGURES = (
         name="IoU of the units.",
         caption=(
             "Boxes hold the middle half of the units that fire, the line in them is the median, whiskers go from the 5th to the "
-            "95th percentile. Lighter: IoU held out, that is with the label chosen on some images and measured on others. "
+            "95th percentile. Lighter, of runs with folds: IoU held out, the label chosen on some images and measured on others. "
             "Dashed: {iou_cut}, above which a unit is a detector."
         ),
         alt="IoU of the units by layer and operator, beside their held-out IoU; the same numbers are among the units",

@@ -14,7 +14,7 @@ Jackknife and Bootstrap, 2.3.)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -47,16 +47,24 @@ def jackknife(units: pd.DataFrame, replicates: pd.DataFrame, statistic: Statisti
     >>> f"{interval.value} ({interval.low:.2f} to {interval.high:.2f})"  # 2, and 2, 2, 1 without each fold
     '2 (-0.87 to 4.87)'
     """
+    return interval_from(statistic(units), [statistic(group) for _, group in replicates.groupby("left_out")], level)
+
+
+def interval_from(value: float, values: Sequence[float], level: float = 0.95) -> Interval:
+    """A value and its interval. values: what it comes to without each fold. Raises as `jackknife` does.
+
+    >>> interval = interval_from(2, [2, 2, 1])
+    >>> f"{interval.low:.2f} to {interval.high:.2f}"
+    '-0.87 to 4.87'
+    """
     from scipy.stats import t
 
-    values = [statistic(group) for _, group in replicates.groupby("left_out", sort=True)]
     n = len(values)
     if n < 2:
         raise UserError(f"{n} folds give no interval; there must be at least 2: dissect with `folds` 10.")
     mean = math.fsum(values) / n
     error = math.sqrt((n - 1) / n * math.fsum((value - mean) ** 2 for value in values))
     reach = float(t.ppf((1 + level) / 2, n - 1)) * error
-    value = statistic(units)
     return Interval(value, value - reach, value + reach)
 
 

@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from dissect.run_store import Run
 from reports.bars import intervals_of
+from reports.claims import category_intervals
 from reports.distributions import held_out_ious
 from reports.figures import Subject
 from reports.intervals import Interval
 from reports.pictures import Pictures
 from reports.style import one_line
 from reports.summary import Population, categories_of, network_title, populations
+from reports.trust import chance_detectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,16 @@ class Member:
     def intervals(self) -> Mapping[Population, tuple[Interval, Interval]]:
         """Those of the numbers of detectors and of unique detectors; none for a run without folds."""
         return intervals_of(self.run, self.pops)
+
+    @cached_property
+    def category_intervals(self) -> Mapping[tuple[str, str, str, str], Interval]:
+        """Those of the unique detectors of a category, as `claims.category_intervals` has them."""
+        return category_intervals(self.run, self.pops)
+
+    @cached_property
+    def chance(self) -> pd.DataFrame | None:
+        """How many detectors chance gives, as `trust.chance_detectors` has it."""
+        return chance_detectors(self.run)
 
 
 def gather(runs: Sequence[Run]) -> list[Member]:

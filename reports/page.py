@@ -153,8 +153,10 @@ def _fill(
             runs=[_of_run(member) for member in members],
             counts=[row for member in members for row in _counts(member)],
             intervals=any(member.intervals for member in members),
+            imported=all(member.run.source for member in members),
             held_out=all(member.run.trust is not None for member in members),
             tested=all(member.run.info.get("settings", {}).get("null") for member in members),
+            chance=all(member.chance is not None for member in members),
             categories=categories,
             colours=category_colours(categories),
             first_figure=summary[0] if summary else None,
@@ -183,9 +185,11 @@ def page_title(members: Sequence[Member]) -> str:
     titles = [title for member in members for title in member.titles.values()]
     names = " and ".join(titles) if len(titles) <= 2 else f"{len(titles)} networks"
     sets = dict.fromkeys(
-        one_line(member.run.info.get("data", {}).get("name") or "unnamed images") for member in members
+        one_line(member.run.info.get("data", {}).get("name") or "unnamed images")
+        for member in members
+        if not member.run.source
     )
-    return f"Network dissection of {names} on {', '.join(sets)}"
+    return f"Network dissection of {names}" + (f" on {', '.join(sets)}" if sets else "")
 
 
 def _of_run(member: Member) -> dict[str, Any]:
@@ -195,11 +199,12 @@ def _of_run(member: Member) -> dict[str, Any]:
         "name": member.name,
         "titles": list(member.titles.values()),
         "info": info,
+        "imported": bool(run.source),
         "data_name": info.get("data", {}).get("name"),
         "n_units": sum(p.n_units for p in member.pops),
         "n_images": len(run.images),
         "n_concepts": len(run.concepts),
-        "answer": answer(run, member.pops, member.titles),
+        "answer": answer(run, member.pops, member.titles, member.chance),
         "notes": info.get("notes") or [],
         "missing": sorted(member.pictures.missing),
         "root_is_there": run.image_root.is_dir(),
@@ -214,6 +219,8 @@ def _counts(member: Member) -> list[dict[str, Any]]:
     """The rows of the table of counts, each with the state of the explorer that shows its units."""
     trusted = units_with_trust(member.run)
     cut = member.run.info.get("settings", {}).get("iou_cut", 0)
+    chance = member.chance
+    by_chance = {} if chance is None else {(r.network, r.layer, r.operator): r for r in chance.itertuples()}
     rows = []
     for p in member.pops:
         mine = trusted.loc[p.units.index]
@@ -224,6 +231,12 @@ def _counts(member: Member) -> list[dict[str, Any]]:
                 "population": p,
                 "title": title,
                 "between": member.intervals.get(p),
+                "by_category": {
+                    c: i
+                    for (*place, c), i in member.category_intervals.items()
+                    if place == [p.network, p.layer, p.operator]
+                },
+                "chance": by_chance.get((p.network, p.layer, p.operator)),
                 "state": urlencode(state),
                 "n_held_out": int((p.units["detector"].to_numpy() & (mine["held_out_iou"] > cut).to_numpy()).sum()),
                 "n_sure": int((mine["sure"] == 1).sum()),

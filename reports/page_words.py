@@ -49,7 +49,9 @@ SCORE_NAMES = {
 
 def settings_words(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Each setting as a name and a value; rotation only where there is one."""
-    settings = {**info.get("settings", {}), "split": ", ".join(splits(info)) or None}
+    settings = dict(info.get("settings", {}))
+    if "source" not in info:  # an imported run does not know its images
+        settings["split"] = ", ".join(splits(info)) or None
     return [
         (_SETTINGS.get(key, _plain(key)), _VALUES.get((key, str(value)), words(value)))
         for key, value in settings.items()

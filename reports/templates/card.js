@@ -22,21 +22,22 @@ function unitCard(unit) {
   const parts = cardHead(labelOf(unit) || "no label", concept < 0 ? null : categoryOf(unit),
     `${concept < 0 ? "" : `${categoryOf(unit)} · `}${units.detector[unit] ? "detector" : "not a detector"}`, `${whereText(unit)} · ${network.title}`);
   if (all.length) parts.push(masksSwitch(), element("div", { className: "tiles" }, all.map((picture) => tile(picture, 132, all))));
-  else parts.push(element("p", { text: units.dead[unit] ? "A dead unit: it fires nowhere." : "No image is above its threshold." }));
+  else parts.push(element("p", { text: noPicture(unit) }));
   const facts = [];
   if (concept >= 0) {
     if (HAS.score) facts.push(fact(data.scoreName, number(column("score", unit))));
     facts.push(fact("IoU", number(units.iou[unit], 4), HAS.interval ? `95 % interval ${intervalText(column("low", unit), column("high", unit))}` : ""));
     if (HAS.held) facts.push(fact("IoU, held out", number(column("held", unit), 4), "on images that had no say in the label"));
-    facts.push(fact("Images that show it", count(column("nImages", unit))));
+    if (column("nImages", unit) !== null) facts.push(fact("Images that show it", count(column("nImages", unit))));
     if (HAS.kept) {
       facts.push(fact("Keeps its label", column("kept", unit) === null ? "–" : percent(column("kept", unit)),
         `of resamples of the images, and in ${column("keptFolds", unit)} of ${data.folds} leave-outs`));
       facts.push(fact("Label set", count(column("nSet", unit)), column("nSet", unit) === 1 ? "concept covers 90 % of the resamples" : "concepts cover 90 % of the resamples"));
     }
-    facts.push(fact("Sure", sureText(unit), column("p", unit) !== null ? `p ${number(column("p", unit), 4)}, q ${number(column("q", unit), 4)}` : "against chance: dissect with --null 20"));
+    if (!isImported(unit)) facts.push(fact("Sure", sureText(unit), column("p", unit) !== null ? `p ${number(column("p", unit), 4)}, q ${number(column("q", unit), 4)}` : "against chance: dissect with --null 20"));
   }
-  facts.push(fact("Threshold", column("threshold", unit) === null ? "none" : String(column("threshold", unit))));
+  if (!isImported(unit)) facts.push(fact("Fires in", nOf(column("fires", unit), "image"), "somewhere above its threshold"));
+  facts.push(fact("Threshold", column("threshold", unit) === null ? (isImported(unit) ? "not known" : "none") : String(column("threshold", unit))));
   parts.push(element("dl", { className: "facts" }, facts.flat()));
   parts.push(...bestConcepts(unit), ...histogram(unit));
   if (concept >= 0) parts.push(element("p", {}, ["All units for ", conceptLink(concept)]));
@@ -109,10 +110,11 @@ function conceptCard(concept) {
   const found = detectorsOf(concept), label = data.concepts[concept][1];
   const nImages = Math.max(0, ...found.map((unit) => column("nImages", unit)));
   const parts = cardHead(label, categoryName(concept), categoryName(concept),
-    found.length ? `${count(found.length)} ${found.length === 1 ? "unit detects" : "units detect"} it${nImages ? `; ${count(nImages)} images show it` : ""}` : "No unit detects it.");
+    found.length ? `${count(found.length)} ${found.length === 1 ? "unit detects" : "units detect"} it${nImages ? `; ${count(nImages)} ${nImages === 1 ? "image shows" : "images show"} it` : ""}` : "No unit detects it.");
   const shown = data.conceptImages[concept].map((image) => ({ image }));
+  if (found.length) parts.push(placesTable(found));
+  if (shown.length) parts.push(element("h4", { text: "Images that show most of it" }), element("div", { className: "tiles" }, shown.map((picture) => tile(picture, 132, shown))));
   if (found.length) {
-    parts.push(placesTable(found));
     const some = found.slice(0, 30).map((unit) => element("tr", {}, [
       element("td", {}, [element("span", {}, [unitLinkTo(unit), data.networks.length > 1 && element("small", { text: networkOf(unit).title })])]),
       element("td", { className: "n" }, [iouCell(unit)]),
@@ -121,7 +123,6 @@ function conceptCard(concept) {
     if (found.length > 30) parts.push(element("p", { className: "muted", text: `and ${count(found.length - 30)} more in the list` }));
     parts.push(element("p", {}, [element("a", { text: "Show them in the list", href: addressOf({ ...DEFAULTS, find: label, category: categoryName(concept), show: "detectors" }) })]));
   }
-  if (shown.length) parts.push(element("h4", { text: "Images that show most of it" }), element("div", { className: "tiles" }, shown.map((picture) => tile(picture, 132, shown))));
   return parts;
 }
 

@@ -158,7 +158,7 @@ function showUnits() {
   unitRows = [];
   for (const part of comparableParts()) {
     if (state.upart !== "" && part !== Number(state.upart)) continue;
-    const [[a, iouA], [b, iouB]] = ["a", "b"].map((key) => data.units[Number(state[key])][part]);
+    const [[a, iouA, lowA, highA], [b, iouB, lowB, highB]] = ["a", "b"].map((key) => data.units[Number(state[key])][part]);
     const heirs = new Map();
     b.forEach((concept, unit) => { if (concept >= 0 && a[unit] !== concept) heirs.set(concept, [...(heirs.get(concept) || []), unit]); });
     for (const units of heirs.values()) units.sort((x, y) => iouB[y] - iouB[x] || x - y);
@@ -169,12 +169,14 @@ function showUnits() {
       if (state.ustatus && status !== state.ustatus) return;
       if (wanted && !name(before).toLowerCase().includes(wanted) && !name(after).toLowerCase().includes(wanted)) return;
       const gone = status === "lost" || status === "changed";
-      unitRows.push({ part, unit, before, after, iouA: iouA[unit] / 1000, iouB: iouB[unit] / 1000, status, heirs: gone ? heirs.get(before) || [] : [] });
+      unitRows.push({ part, unit, before, after, iouA: iouA[unit] / 1000, iouB: iouB[unit] / 1000,
+        betweenA: lowA && [lowA[unit] / 1000, highA[unit] / 1000], betweenB: lowB && [lowB[unit] / 1000, highB[unit] / 1000], status, heirs: gone ? heirs.get(before) || [] : [] });
     });
   }
-  const concept = (key, iou) => (row) => {
+  const between = (ends) => (ends ? ` (${ends.map((end) => end.toFixed(3)).join("–")})` : "");
+  const concept = (key, iou, ends) => (row) => {
     const cell = element("td", undefined, "label");
-    if (row[key] >= 0) cell.append(swatch(data.concepts[row[key]][0]), name(row[key]), element("small", `IoU ${row[iou].toFixed(3)}`));
+    if (row[key] >= 0) cell.append(swatch(data.concepts[row[key]][0]), name(row[key]), element("small", `IoU ${row[iou].toFixed(3)}${between(row[ends])}`));
     return cell;
   };
   byId("unit-count").textContent = comparableParts().length ? `${unitRows.length} units that detect something in one of the two` : "These two networks have no layer in common whose units can stand beside each other.";
@@ -182,8 +184,8 @@ function showUnits() {
     { title: "layer, operator", value: (row) => data.parts[row.part] },
     { title: "unit", number: true, value: (row) => row.unit },
     { title: "status", value: (row) => row.status, show: (row) => element("td", row.status, `status ${row.status}`) },
-    { title: `in ${title("a")}`, value: (row) => name(row.before), show: concept("before", "iouA") },
-    { title: `in ${title("b")}`, value: (row) => name(row.after), show: concept("after", "iouB") },
+    { title: `in ${title("a")}`, value: (row) => name(row.before), show: concept("before", "iouA", "betweenA") },
+    { title: `in ${title("b")}`, value: (row) => name(row.after), show: concept("after", "iouB", "betweenB") },
     { title: "taken over by units", value: (row) => row.heirs.length, show: (row) => element("td", row.heirs.slice(0, 6).join(", ") + (row.heirs.length > 6 ? ` and ${row.heirs.length - 6} more` : "")) },
   ], unitRows);
 }
@@ -226,14 +228,15 @@ byId("swap").addEventListener("click", () => {
   remember();
   show();
 });
-const conceptCells = (concept, iou) => (concept < 0 ? ["", "", ""] : [data.categories[data.concepts[concept][0]], data.concepts[concept][1], iou]);
+const conceptCells = (concept, iou, ends) =>
+  (concept < 0 ? ["", "", "", "", ""] : [data.categories[data.concepts[concept][0]], data.concepts[concept][1], iou, ...(ends || ["", ""])]);
 byId("save-concepts").addEventListener("click", () => save("concepts.csv", [
   conceptColumns.map((column) => column.title), ...conceptRows.map((row) => conceptColumns.map((column) => column.value(row))),
 ]));
 byId("save-units")?.addEventListener("click", () => save("units.csv", [
-  ["layer", "operator", "unit", "status", "category_a", "label_a", "iou_a", "category_b", "label_b", "iou_b", "taken_over_by"],
+  ["layer", "operator", "unit", "status", "category_a", "label_a", "iou_a", "iou_low_a", "iou_high_a", "category_b", "label_b", "iou_b", "iou_low_b", "iou_high_b", "taken_over_by"],
   ...unitRows.map((row) => [data.layers[row.part], data.operators[row.part], row.unit, row.status,
-    ...conceptCells(row.before, row.iouA), ...conceptCells(row.after, row.iouB), row.heirs.join(" ")]),
+    ...conceptCells(row.before, row.iouA, row.betweenA), ...conceptCells(row.after, row.iouB, row.betweenB), row.heirs.join(" ")]),
 ]));
 
 const dark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";

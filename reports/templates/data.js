@@ -6,6 +6,7 @@ const NO_CATEGORY = "(no label)";
 
 const byId = (id) => document.getElementById(id);
 const count = (n) => (n ?? null) === null ? "–" : n.toLocaleString("en");  // an imported run does not know every number
+const nOf = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 const number = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 const percent = (share) => `${Math.round(100 * share)} %`;
 // A column that the run does not have is null as a whole.
@@ -22,6 +23,9 @@ const categoryOf = (unit) => (conceptOf(unit) < 0 ? NO_CATEGORY : categoryName(c
 const whereText = (unit) => `${layerOf(unit)} · ${operatorOf(unit)} · unit ${units.unit[unit]}`;
 const intervalText = (low, high, digits = 3) =>
   low === null || low === undefined ? "" : `${number(low, digits)}–${number(high, digits)}`;
+// An imported run knows neither pictures nor thresholds, nor where a unit fires.
+const isImported = (unit) => column("fires", unit) === null;
+const noPicture = (unit) => (units.dead[unit] ? "A dead unit: it fires nowhere." : isImported(unit) ? "The run was imported without pictures." : "No image is above its threshold.");
 const sureText = (unit) => (column("sure", unit) === null ? "not tested" : column("sure", unit) ? "sure" : "not sure");
 
 // Names of units and concepts for the address of a state: they stay the same when the report is made again.

@@ -4,14 +4,14 @@ const HAS = { interval: units.low !== null, held: units.held !== null, kept: uni
 
 // What a column is called, how it sorts (numbers largest first, or text), and what a cell holds.
 const UNIT_COLUMNS = [
-  { key: "picture", name: "", cell: (unit) => (units.images[unit].length ? tile(picturesOf(unit)[0], 44, picturesOf(unit)) : "") },
+  { key: "picture", name: "", cell: (unit) => (units.images[unit].length ? tile(picturesOf(unit)[0], 44, picturesOf(unit)) : ""), skip: units.fires === null },
   { key: "label", name: "label", text: labelOf, cell: unitLink },
   { key: "category", name: "category", text: categoryOf, cell: (unit) => categoryOf(unit) },
   { key: "score", name: data.scoreName, value: (unit) => column("score", unit), cell: (unit) => number(column("score", unit)), skip: !HAS.score },
   { key: "iou", name: "IoU", value: (unit) => units.iou[unit], cell: iouCell, title: "Overlap of unit and concept, with its 95 % interval" },
   { key: "held", name: "held out", value: (unit) => column("held", unit), cell: (unit) => number(column("held", unit)), skip: !HAS.held, title: "IoU on images that had no say in the choice of the label" },
-  { key: "nImages", name: "images", value: (unit) => column("nImages", unit), cell: (unit) => (conceptOf(unit) < 0 ? "–" : count(column("nImages", unit))), title: "Images that show the concept" },
-  { key: "sure", name: "sure", value: (unit) => (units.sure ? column("sure", unit) : 0), cell: (unit) => element("span", { text: sureText(unit), className: units.sure && column("sure", unit) ? "yes" : "muted" }), title: "Held-out IoU above the cut, and not by chance (q < 0.05)" },
+  { key: "nImages", name: "images", value: (unit) => column("nImages", unit), cell: (unit) => (conceptOf(unit) < 0 ? "–" : count(column("nImages", unit))), title: "Images that show the concept", skip: units.nImages === null },
+  { key: "sure", name: "sure", value: (unit) => (units.sure ? column("sure", unit) : 0), cell: (unit) => element("span", { text: sureText(unit), className: units.sure && column("sure", unit) ? "yes" : "muted" }), title: "Held-out IoU above the cut, and not by chance (q < 0.05)", skip: units.fires === null },
   { key: "kept", name: "stable", value: (unit) => column("kept", unit), cell: (unit) => (column("kept", unit) === null ? "–" : percent(column("kept", unit))), skip: !HAS.kept, title: "Share of resamples of the images in which the unit keeps its label" },
   { key: "place", name: "where", value: (unit) => -unit, cell: placeCell, title: "Network, layer, operator and number of the unit" },
 ].filter((each) => !each.skip);
@@ -124,11 +124,11 @@ function pictureRow(unit) {
   const all = picturesOf(unit);
   const facts = element("div", { className: "facts" }, [
     element("p", { className: "label" }, [unitLink(unit)]),
-    element("p", { text: conceptOf(unit) < 0 ? "" : `${categoryOf(unit)} · IoU ${number(units.iou[unit])}${units.detector[unit] ? "" : " · not a detector"}` }),
+    element("p", { text: conceptOf(unit) < 0 ? "" : `${categoryOf(unit)} · IoU ${number(units.iou[unit])}${HAS.interval ? ` (${intervalText(column("low", unit), column("high", unit))})` : ""}${units.detector[unit] ? "" : " · not a detector"}` }),
     element("p", { text: whereText(unit) }), data.networks.length > 1 && element("p", { text: networkOf(unit).title }),
   ]);
   const strip = element("div", { className: "strip" }, all.map((picture) => tile(picture, 112, all)));
-  if (!all.length) strip.append(element("p", { text: units.dead[unit] ? "dead: fires nowhere" : "no image above its threshold" }));
+  if (!all.length) strip.append(element("p", { text: noPicture(unit) }));
   return element("tr", { className: units.detector[unit] ? "" : "weak" }, [element("td", { colspan: columns.length, className: "pictures" }, [facts, strip])]);
 }
 
@@ -161,6 +161,6 @@ function showList() {
   const detectors = chosen.filter((unit) => units.detector[unit]);
   const different = new Set(detectors.map(conceptOf)).size;
   byId("count").textContent = chosen.length
-    ? `${count(chosen.length)} of ${count(nUnits)} units · ${count(detectors.length)} detectors · ${count(different)} unique`
+    ? `${count(chosen.length)} of ${nOf(nUnits, "unit")} · ${nOf(detectors.length, "detector")} · ${count(different)} unique`
     : "No unit fits these filters.";
 }

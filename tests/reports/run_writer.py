@@ -81,6 +81,8 @@ def make_run(
             folder / "strongest" / f"{name}.npz", _strongest(rng, dead, len(image_names), n_strongest, label_shape)
         )
         write_arrays(folder / "responses" / f"{name}.npz", _responses(rng, dead, len(image_names)))
+        if null:
+            write_arrays(folder / "counts" / f"{name}.npz", _counts(rng, len(table), len(concepts), n_folds, null))
     start, image, area = _lists(rng, np.ones(len(concepts), np.bool_), len(image_names))
     write_arrays(folder / "concept_images.npz", {"start": start, "image": image, "area": area})
     return reseal(folder, _info(networks, image_root, len(image_names), n_folds, null) | info)
@@ -220,6 +222,20 @@ def _responses(rng: np.random.Generator, dead: np.ndarray, n_images: int) -> dic
     edges = np.arange(-20, 21, dtype=np.float32) / 4
     histogram = np.stack([np.histogram(rng.normal(size=500) * (not each), edges)[0] for each in dead]).astype(np.int64)
     return {"start": start, "image": image, "mask_area": area, "histogram": histogram, "edges": edges}
+
+
+def _counts(rng: np.random.Generator, n_units: int, n_concepts: int, n_folds: int, null: int) -> dict[str, np.ndarray]:
+    """Nothing counted but the null, in which one unit in ten is a detector."""
+    shapes = {"intersection_area": (n_units, n_concepts), "mask_area": (n_units, len(CATEGORIES))}
+    shapes |= {"concept_area": (n_concepts,), "n_images": (n_concepts,), "annotated_area": (len(CATEGORIES),)}
+    counts = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
+    if n_folds > 1:
+        counts |= {f"fold_{name}": np.zeros((n_folds, *shape), np.int64) for name, shape in shapes.items()}
+    return counts | {
+        "threshold": np.zeros(n_units, np.float32), "max_activation": np.zeros(n_units, np.float32),
+        "images": np.zeros(0, np.int64), "skipped": np.zeros((0, 2), "U1"),
+        "null_score": np.where(rng.random((null, n_units)) < 0.1, 0.05, 0.01),
+    }  # fmt: skip
 
 
 def _lists(rng: np.random.Generator, alive: np.ndarray, n_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -79,6 +79,9 @@ def run_in_memory(
 def _trust(units: pd.DataFrame, rng: np.random.Generator, null: bool) -> pd.DataFrame:
     held_out = units["iou"] * rng.uniform(0.3, 1, len(units))
     sure = (held_out > 0.04) & (rng.random(len(units)) < 0.7)
-    return units.assign(held_out_iou=held_out, sure=sure.astype("boolean") if null else pd.NA)[
-        ["network", "layer", "operator", "unit", "held_out_iou", "sure"]
-    ]
+    return units.assign(
+        held_out_iou=held_out,
+        iou_low=units["iou"] * 0.9,
+        iou_high=units["iou"] * 1.2,
+        sure=sure.astype("boolean") if null else pd.NA,
+    )[["network", "layer", "operator", "unit", "held_out_iou", "iou_low", "iou_high", "sure"]]

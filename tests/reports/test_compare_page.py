@@ -9,6 +9,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from opened_page import opened
@@ -91,6 +92,9 @@ def test_what_the_script_gets_is_what_the_tables_say(three: Comparison) -> None:
     assert [[part is None for part in member] for member in data["units"]] == [[True] * 3 + [False] * 4] * 2 + [
         [True] * 7
     ]
+    concept, iou, low, high = map(np.array, data["units"][0][3])
+    assert (concept >= 0).any() and set(low[concept < 0]) == {0} and (low < iou)[concept >= 0].all()
+    assert high[concept >= 0] == pytest.approx(iou[concept >= 0] * 1.2, abs=1.2)
 
 
 def test_the_answer_in_words() -> None:

@@ -188,7 +188,7 @@ def test_hostile_names_stay_text(browser: Browser, run_folder: Callable[..., Pat
     concepts = [("object", HOSTILE), ("=cmd|' /C calc'!A0", "=1+1"), ("__proto__", "constructor")]
     folder = run_folder(
         networks={"n": [(HOSTILE, "depthwise", 8)]}, concepts=concepts, detector_share=1,
-        image_root=tmp_path / "nowhere", image_names=names,
+        image_root=tmp_path / "nowhere", image_names=names, null=0,
     )  # fmt: skip
     info = read_info(folder)
     info["data"] |= {"name": HOSTILE, "categories": [category for category, _ in concepts]}

@@ -14,13 +14,15 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.common.errors import UserError
 from dissect.cli.report import report
-from dissect.run_store import RunFolderError
+from dissect.netdissect_import import import_tallies
+from dissect.run_store import RunFolderError, open_run
 from reports.figures import FIGURES, ReportFigure, Subject
 from reports.page import write_report
 from reports.style import panel_grid
@@ -184,8 +186,27 @@ def test_table_of_counts(reported: Path, rows: Callable[..., list[dict[str, str]
     dead = str(sum(r["dead"] == "True" for r in units))
     row = table[1]
     assert row[1:4] == ["18", "pointwise", "16"] and row[5:8] == [share, str(held_out), str(sure)]
-    assert re.fullmatch(rf"{len(found)}\d+–\d+", row[4]) and re.fullmatch(rf"{len(set(found))}\d+–\d+", row[8])
-    assert row[9:] == [*by_category, dead]
+    assert re.fullmatch(rf"{len(found)}\d+–\d+", row[4]) and re.fullmatch(rf"{len(set(found))}\d+–\d+", row[9])
+    at_chance = (open_run(reported).null_score("imagenet12")[:, at] > 0.04) & [r["dead"] == "False" for r in units]
+    per_round = at_chance.sum(1)
+    assert row[8] == f"{per_round.mean():.1f}{per_round.min()}–{per_round.max()}"
+    texture = [r for r in rows(reported, "replicates.csv") if r["category"] == "texture" and r["detector"] == "True"]
+    place = ("imagenet12", "18", "pointwise")
+    without = [
+        len(
+            {
+                r["label"]
+                for r in texture
+                if (r["network"], r["layer"], r["operator"], r["left_out"]) == (*place, str(k))
+            }
+        )
+        for k in range(10)
+    ]
+    reach = 2.262157 * (9 * np.var(without)) ** 0.5
+    n = int(by_category[-1])
+    by_category[-1] += f"{max(n - reach, 0):.0f}–{n + reach:.0f}" if any(without) else ""
+    assert all(text.startswith(n) for text, n in zip(row[10:-2], by_category, strict=False))
+    assert row[-2:] == [by_category[-1], dead] and len(row) == 17
     assert table[0][0] == "imagenet12, untrained" and row[0] == ""
 
 
@@ -220,6 +241,27 @@ def test_without_folds_and_null_the_page_says_so(run_folder: Callable[..., Path]
     assert "Intervals and held-out values are missing" in plain.words and "Held-out IoU" not in plain.words
     untested = Page(write_report(run_folder("untested", networks=SMALL, null=0), figures=()))
     assert "How many detectors chance gives was not measured" in untested.words and "Not tested" in untested.words
+
+
+def test_an_imported_run_says_what_it_does_not_know(tmp_path: Path) -> None:
+    """One detector, one unit without a label; no images, folds or thresholds, and nothing on the page claims them."""
+    tally = tmp_path / "net" / "3-conv" / "tally.csv"
+    tally.parent.mkdir(parents=True)
+    head = ["unit", "category", "label", "score"]
+    head += ["object-label", "object-truth", "object-activation", "object-intersect", "object-iou"]
+    lines = [head, ["1", "object", "=1+1", "0.5", "=1+1", "100", "50", "50", "0.5"], ["2", *[""] * 8]]
+    tally.write_text("".join(",".join(line) + "\n" for line in lines), encoding="utf-8")
+    import_tallies([tally], out=tmp_path / "run")
+    page = Page(write_report(tmp_path / "run"))
+    assert (
+        "Network dissection of net" in page.words
+        and "by another tool, which does not tell on which images" in page.words
+    )
+    for wrong in ("0 images", "unnamed", "on which it fires most", "--null", "not divided", "fingerprint"):
+        assert wrong not in page.words
+    units = page.data["units"]
+    assert units["detector"] == [1, 0] and units["fires"] is units["low"] is units["nImages"] is None
+    assert not any("figure5" in str(value) for _, attributes in page.elements for value in attributes.values())
 
 
 def test_several_runs_need_a_folder_and_at_least_one(run_folder: Callable[..., Path]) -> None:
@@ -274,7 +316,7 @@ def test_hostile_names_are_only_text(run_folder: Callable[..., Path]) -> None:
     info |= {"name": HOSTILE, "command": HOSTILE, "versions": {HOSTILE: HOSTILE}}
     info["data"] |= {"name": HOSTILE, "skipped": [{"name": HOSTILE, "reason": HOSTILE}], "n_skipped": 1}
     (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
-    page = Page(write_report(folder))
+    page = Page(write_report(folder, figures=FEW))
     tags = [tag for tag, _ in page.elements]
     assert tags.count("script") == 5 and not any(a.get("src") == "x" for _, a in page.elements)
     assert page.words.count(HOSTILE) >= 8 and "a & <b>" in page.words and "<script>1</script>" in page.words
@@ -351,7 +393,7 @@ def test_a_folder_that_may_only_be_read(run_folder: Callable[..., Path], monkeyp
     folder = run_folder(networks=SMALL)
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(RunFolderError) as caught:
-        write_report(folder)
+        write_report(folder, figures=())
     assert str(caught.value) == (
         f"The report cannot be written into {folder} ({os.strerror(number)}): give another folder as `out`, as in "
         f"`dissect report`."
