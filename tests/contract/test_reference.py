@@ -35,14 +35,22 @@ def test_the_page_of_public_names_is_up_to_date() -> None:
 
 
 @pytest.mark.parametrize(("program", "command"), COMMANDS, ids=lambda value: str(value))
-def test_every_option_is_documented(program: str, command: tuple[str, ...]) -> None:
+def test_every_option_is_documented(
+    program: str, command: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Names alone are compared, as versions of the library that draws the help differ in its layout."""
+    for name, value in {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(REFERENCE.PROGRAMS[program]).main([*command, "--help"])
+    said = REFERENCE.options(capsys.readouterr().out)
+    assert ended.value.code == 0 and said
     page = (DOCS / "commands.md").read_text(encoding="utf-8")
     sections = re.split(r"^###? ", page, flags=re.MULTILINE)
     name = f"`{program} {' '.join(command)}`"
     section = next((text for text in sections if text.startswith(f"{name}\n")), "")
     assert section, f"docs/commands.md has no section {name}: run `python docs/reference.py`"
-    assert REFERENCE.options(section) == REFERENCE.options(REFERENCE.help_text(REFERENCE.PROGRAMS[program], command))
+    assert REFERENCE.options(section) == said
 
 
 def test_no_section_is_left_of_a_command_that_is_gone() -> None:
