@@ -39,11 +39,12 @@ def answer(comparison: Comparison) -> list[str]:
     if len(comparison.titles) == 2:
         return [*_two(comparison, counts, together.iloc[0]), *_exchange(comparison), *_of_controls(comparison)]
     ordered = counts.sort_values(ascending=False, kind="stable")
-    n_pairs, n_apart = len(together), int(together["apart"].sum())
+    n_pairs, n_known, n_apart = len(together), int(together["low"].notna().sum()), int(together["apart"].sum())
+    known = "" if n_known == n_pairs else f", of which {n_known} {'has' if n_known == 1 else 'have'} an interval,"
     return [
         f"Most different concepts are detected by {ordered.index[0]} ({ordered.iloc[0]}), fewest by {ordered.index[-1]} "
         f"({ordered.iloc[-1]}).",
-        f"Of the {n_pairs} differences between two networks {n_apart or 'none'} {'has' if n_apart < 2 else 'have'} a 95 % "
+        f"Of the {n_pairs} differences between two networks{known} {n_apart or 'none'} {'has' if n_apart < 2 else 'have'} a 95 % "
         f"interval that excludes 0; one in twenty would even if there were no difference at all."
         if together["low"].notna().any()
         else "How sure the differences are is not known: the images were not divided into folds.",

@@ -252,7 +252,7 @@ def _warn_folds(members: Sequence[Member]) -> list[str]:
     if unknown:
         return [
             f"Not known which images were shown to {', '.join(unknown)}, nor with which settings, as another tool made their "
-            f"runs: compare only what you know to be alike. There are no intervals."
+            f"runs: compare only what you know to be alike. They have no intervals."
         ]
     without = [member.title for member in members if member.n_folds < 2]
     if without:

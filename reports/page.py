@@ -108,7 +108,7 @@ def _write_report(
         "assets": None,
         "score": _score(members),
         "scoreName": SCORE_NAMES.get(_score(members), _score(members)),
-        "folds": members[0].run.info.get("settings", {}).get("folds", 1),
+        "folds": _tells_most(members).run.info["settings"].get("folds", 1),
     }
     if assets is not None:
         data |= _store_outside(stored, assets, folder)
@@ -140,8 +140,8 @@ def _fill(
     data: Mapping[str, Any],
     stored: StoredPictures | None,
 ) -> str:
-    first = members[0].run
-    settings = first.info.get("settings", {})
+    first = _tells_most(members).run
+    settings = first.info["settings"]
     script = joined_script(SCRIPTS)
     summary = [figure for section in sections for figure in section.figures if figure[0].stem == SUMMARY_FIGURE]
     rest = [Section(s.id, s.heading, [f for f in s.figures if f not in summary]) for s in sections]
@@ -154,9 +154,9 @@ def _fill(
             counts=[row for member in members for row in _counts(member)],
             intervals=any(member.intervals for member in members),
             imported=all(member.run.source for member in members),
-            held_out=all(member.run.trust is not None for member in members),
-            tested=all(member.run.info.get("settings", {}).get("null") for member in members),
-            chance=all(member.chance is not None for member in members),
+            held_out=any(member.run.trust is not None for member in members),
+            tested=any(member.run.info["settings"].get("null") for member in members),
+            chance=any(member.chance is not None for member in members),
             categories=categories,
             colours=category_colours(categories),
             first_figure=summary[0] if summary else None,
@@ -173,10 +173,19 @@ def _fill(
             script=Markup(script),
             script_hash=script_hash(script),
             data_json=_json(data),
-            info_json=_json(first.info if len(members) == 1 else [member.run.info for member in members]),
+            info_json=_json(members[0].run.info if len(members) == 1 else [member.run.info for member in members]),
             images=Markup("" if stored is None else _lines(stored.images)),
             masks=Markup("" if stored is None else _lines(stored.masks)),
         )
+    )
+
+
+def _tells_most(members: Sequence[Member]) -> Member:
+    """The first run that knows its images, and of these has folds and a null where some run has: the page's words are of its
+    settings."""
+    return max(
+        members,
+        key=lambda m: (not m.run.source, m.run.trust is not None, bool(m.run.info["settings"].get("null"))),
     )
 
 
@@ -238,8 +247,10 @@ def _counts(member: Member) -> list[dict[str, Any]]:
                 },
                 "chance": by_chance.get((p.network, p.layer, p.operator)),
                 "state": urlencode(state),
-                "n_held_out": int((p.units["detector"].to_numpy() & (mine["held_out_iou"] > cut).to_numpy()).sum()),
-                "n_sure": int((mine["sure"] == 1).sum()),
+                "n_held_out": int((p.units["detector"].to_numpy() & (mine["held_out_iou"] > cut).to_numpy()).sum())
+                if member.run.trust is not None
+                else None,
+                "n_sure": int((mine["sure"] == 1).sum()) if member.run.info["settings"].get("null") else None,
             }
         )
     return rows

@@ -1,7 +1,7 @@
 """Templates, styles and scripts of pages: parts in `templates/`, joined into a page that needs no other file.
 
 script = joined_script(("data.js", "main.js"))
-html = environment().get_template("report.html").render(script=Markup(script), script_hash=script_hash(script), ...)
+html = environment().get_template("report.html").render(script=Markup(script), script_hash=script_hash(script))
 """
 
 from __future__ import annotations

@@ -26,11 +26,11 @@ function unitCard(unit) {
   const facts = [];
   if (concept >= 0) {
     if (HAS.score) facts.push(fact(data.scoreName, number(column("score", unit))));
-    facts.push(fact("IoU", number(units.iou[unit], 4), HAS.interval ? `95 % interval ${intervalText(column("low", unit), column("high", unit))}` : ""));
-    if (HAS.held) facts.push(fact("IoU, held out", number(column("held", unit), 4), "on images that had no say in the label"));
+    facts.push(fact("IoU", number(units.iou[unit], 4), column("low", unit) !== null ? `95 % interval ${intervalText(column("low", unit), column("high", unit))}` : ""));
+    if (column("held", unit) !== null) facts.push(fact("IoU, held out", number(column("held", unit), 4), "on images that had no say in the label"));
     if (column("nImages", unit) !== null) facts.push(fact("Images that show it", count(column("nImages", unit))));
-    if (HAS.kept) {
-      facts.push(fact("Keeps its label", column("kept", unit) === null ? "–" : percent(column("kept", unit)),
+    if (column("kept", unit) !== null) {
+      facts.push(fact("Keeps its label", percent(column("kept", unit)),
         `of resamples of the images, and in ${column("keptFolds", unit)} of ${data.folds} leave-outs`));
       facts.push(fact("Label set", count(column("nSet", unit)), column("nSet", unit) === 1 ? "concept covers 90 % of the resamples" : "concepts cover 90 % of the resamples"));
     }

@@ -124,7 +124,7 @@ function pictureRow(unit) {
   const all = picturesOf(unit);
   const facts = element("div", { className: "facts" }, [
     element("p", { className: "label" }, [unitLink(unit)]),
-    element("p", { text: conceptOf(unit) < 0 ? "" : `${categoryOf(unit)} · IoU ${number(units.iou[unit])}${HAS.interval ? ` (${intervalText(column("low", unit), column("high", unit))})` : ""}${units.detector[unit] ? "" : " · not a detector"}` }),
+    element("p", { text: conceptOf(unit) < 0 ? "" : `${categoryOf(unit)} · IoU ${number(units.iou[unit])}${column("low", unit) !== null ? ` (${intervalText(column("low", unit), column("high", unit))})` : ""}${units.detector[unit] ? "" : " · not a detector"}` }),
     element("p", { text: whereText(unit) }), data.networks.length > 1 && element("p", { text: networkOf(unit).title }),
   ]);
   const strip = element("div", { className: "strip" }, all.map((picture) => tile(picture, 112, all)));

@@ -253,8 +253,15 @@ def test_masks_on_the_canvas_are_those_of_the_run(
 
 def test_two_runs_on_one_page(browser: Browser, run_folder: Callable[..., Path], tmp_path: Path) -> None:
     networks = {"n": [("1", "conv", 6)]}
-    folders = [run_folder("a", networks=networks), run_folder("b", networks=networks, seed=1)]
+    folders = [run_folder("a", networks=networks), run_folder("b", networks=networks, seed=1, n_folds=1, null=0)]
     with opened(browser, write_report(folders, figures=(), out=tmp_path / "both")) as page:
         page.select_option("#run", "b")
         assert count_line(page).startswith("6 of 12 units")
         assert {text.split("\n")[1] for text in page.locator("#rows td.place").all_inner_texts()} == {"b: n, untrained"}
+        page.locator("#rows a.open").first.click()
+        card = page.locator("#card").inner_text()
+        assert (
+            "Fires in" in card and "not tested" in card and not re.search("null of|interval|held out|resamples", card)
+        )
+        held_out = page.locator("#counts tbody tr").evaluate_all("rows => rows.map(row => row.cells[6].textContent)")
+        assert held_out[0].isdigit() and held_out[1] == "–"
