@@ -183,7 +183,7 @@ class _Counted:
     def labelled(self, folds: Sequence[int], cut: float) -> pd.DataFrame:
         """The units with the concepts that the images of these folds give them."""
         counts = Counts(*(by_fold[list(folds)].sum(0) for by_fold in self.folds))
-        iou = intersection_over_union(counts, self.category)
+        iou = intersection_over_union(counts, self.category) * self.concepts["eligible"].to_numpy(bool)
         best = np.where(self.units["dead"], -1, best_concepts(iou))
         concept = self.concepts.iloc[np.maximum(best, 0)].reset_index(drop=True)
         detector = (best >= 0) & (iou.max(1) > cut)
