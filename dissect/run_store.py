@@ -313,8 +313,10 @@ class Run:
         return responses.images_of(self, network, row, self._n_units(network))
 
     def images_per_unit(self, network: str) -> np.ndarray | None:
-        """(U,) int64: in how many images the mask of each unit of a network has pixels, see `images_of`; None for an imported run.
-        Raises `UserError` for an unknown network."""
+        """(U,) int64: in how many images the mask of each unit of a network has pixels, see `images_of`.
+
+        None for an imported run. Raises `UserError` for an unknown network.
+        """
         if self.source:
             return None
         return np.diff(responses.responses_of(self, self._known(network), self._n_units(network))["start"])
