@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from data_prep.common.errors import UserError as UserError
     from dissect.engine import Dissection as Dissection
     from dissect.engine import dissect as dissect_layers
-    from dissect.export_masks import export_masks as export_masks
     from dissect.export_spreadsheet import export_xlsx as export_xlsx
     from dissect.export_tables import export_csv as export_csv
     from dissect.export_tables import export_json as export_json
     from dissect.layers import Layer as Layer
     from dissect.layers import list_layers as list_layers
     from dissect.layers import select_layers as select_layers
+    from dissect.mask_export import export_masks as export_masks
     from dissect.models import Network as Network
     from dissect.models import load_network as load_network
     from dissect.netdissect_import import import_tallies as import_tallies
@@ -53,7 +53,7 @@ else:
             "dissect_layers": "dissect.engine:dissect",
             "export_csv": "dissect.export_tables",
             "export_json": "dissect.export_tables",
-            "export_masks": "dissect.export_masks",
+            "export_masks": "dissect.mask_export",
             "export_tally": "dissect.netdissect_tally",
             "export_xlsx": "dissect.export_spreadsheet",
             "import_tallies": "dissect.netdissect_import",

@@ -5,8 +5,8 @@
     histogram.on_host()                       # (U, N) int64 counts of the bins between `EDGES` (N + 1,)
 
 A bin is a quarter of an octave of one sign. The highest bits of a float32 name it: sign, exponent, two bits of the fraction. So
-counting looks at each value once and rounds nothing. All that is nearer to zero than 2^-16 is in the bin in the middle, all
-from 2^16 on in the last of its sign. A bin holds its edge nearer to zero. Merges by addition. Still it takes half as long as all
+counting looks at each value once and rounds nothing. All that is nearer to zero than 2^-16 is in the bin in the middle, and
+2^16 or more in the last of its sign. A bin holds its edge nearer to zero. Merges by addition. Still it takes half as long as all
 that thresholds need, so of a large set some images only are counted (`sampled_images`).
 
 >>> histogram = Histogram(n_units=1)

@@ -98,7 +98,7 @@ def _masks(
     weights: Sequence[str],
 ) -> list[Path]:
     from data_prep.common.terminal import progress_bars
-    from dissect.export_masks import export_masks
+    from dissect.mask_export import export_masks
 
     run.refuse_imported("masks")
     label_set = _open_labels(run, data)

@@ -31,6 +31,11 @@ def test_each_name_is_there_and_explains_itself(name: str) -> None:
         assert len(inspect.getdoc(value) or "") > 20, f"{name} needs a docstring"
 
 
+def test_no_module_takes_the_place_of_a_name() -> None:
+    """Importing a module sets it as a name of its package, in place of what the door shows under that name."""
+    assert [name for name in PUBLIC if (ROOT / f"{name.replace('.', '/')}.py").exists()] == []
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_type_checkers_see_the_same_names(package: str) -> None:
     """The imports under `if TYPE_CHECKING:` name what `__all__` names, from the very same modules."""

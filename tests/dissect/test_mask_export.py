@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 
 import dissect as toolkit
 from data_prep.broden import open_broden
-from dissect.export_masks import export_masks
+from dissect.mask_export import export_masks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
