@@ -118,7 +118,7 @@ def test_results_of_several_seeds_are_one_row_with_two_intervals(study: ModuleTy
 # The statistics of the questions
 
 N_UNITS, N_FOLDS = 4, 10
-CONCEPTS = pd.DataFrame({"category": ["object", "object", "part"], "label": ["a", "b", "c"]})
+CONCEPTS = pd.DataFrame({"category": ["object", "object", "part"], "label": ["a", "b", "c"], "eligible": True})
 
 
 def units_table(network: str, labels: str, layer: str = "18", operator: str = "pointwise") -> pd.DataFrame:
