@@ -27,12 +27,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from data_prep.broden_counts import Counted, Numbers, write_csv
 from data_prep.broden_tables import INDEX_COLUMNS, MAX_SIDE
 from data_prep.common.errors import UserError
-from data_prep.common.pictures import in_threads
 from data_prep.drawn_sets import new_folder
 from data_prep.formats import encode_label_map
 
@@ -152,6 +150,8 @@ class BrodenWriter:
             for category, name in row.whole:
                 fields[category].append(str(numbers[name]))
             rows.append([row.name, row.split, *row.sizes, *map(";".join, fields.values())])
+        from data_prep.common.pictures import in_threads  # Pillow comes with it, which options need not wait for
+
         for _ in in_threads(partial(self._write_map, lookup), maps):
             pass
         self._waiting.close()
@@ -186,6 +186,8 @@ class BrodenWriter:
         return start, len(data)
 
     def _write_map(self, lookup: np.ndarray, waiting: tuple[str, tuple[int, int], int, int]) -> None:
+        from PIL import Image
+
         path, shape, start, n_bytes = waiting
         self._waiting.flush()
         data = zlib.decompress(os.pread(self._waiting.fileno(), n_bytes, start))

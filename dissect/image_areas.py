@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.common.errors import UserError
 from dissect.room import Room
 
 UNITS_TOGETHER = 512
@@ -46,7 +47,12 @@ class ImageAreas:
         self._concepts: list[np.ndarray] = []
 
     def add_image(self, image: int, concept_area: np.ndarray) -> None:
-        """Begin with an image. concept_area: (C,) pixels of each concept on it."""
+        """Begin with an image. concept_area: (C,) pixels of each concept on it. Raises `UserError` where it was there before."""
+        if self._row[image] >= 0:
+            raise UserError(
+                f"Image {image} came back twice, so the files of the run were changed while it was at work: delete its folder, "
+                f"and run again."
+            )
         self._row[image] = len(self.images)
         self.images.append(image)
         (there,) = np.nonzero(concept_area)

@@ -8,27 +8,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_prep.common.errors import choose
 from data_prep.common.terminal import Progress, silent
-from data_prep.importers import ade20k, cityscapes, classes, coco, concept_images, cvat, labelme, masks, voc
-from data_prep.importers.convert import ImportReport, convert
 from data_prep.importers.options import ImportOptions
-from data_prep.importers.source import Source
 
-FORMATS: Mapping[str, Callable[..., Source]] = {
-    "coco": coco.read,
-    "voc": voc.read,
-    "ade20k": ade20k.read,
-    "cityscapes": cityscapes.read,
-    "labelme": labelme.read,
-    "cvat": cvat.read,
-    "masks": masks.read,
-    "classes": classes.read,
-    "concept-images": concept_images.read,
-}
+if TYPE_CHECKING:
+    from data_prep.importers.convert import ImportReport
+
+FORMATS = ("coco", "voc", "ade20k", "cityscapes", "labelme", "cvat", "masks", "classes", "concept-images")
+"""Each is read by `read` of the module of that name, which is imported when it is asked for."""
 
 
 def import_labels(
@@ -45,5 +37,8 @@ def import_labels(
     `where` goes to the format's `read`, such as `images` for coco. `progress("importing", n_done, n_images)` is called after each
     image. Raises `UserError` where something cannot be used; then there is no set.
     """
+    from data_prep.importers.convert import convert
+
     choose("format", format, FORMATS)
-    return convert(FORMATS[format](Path(path), **where), out, options, progress)
+    read = import_module(f"{__name__}.{format.replace('-', '_')}").read
+    return convert(read(Path(path), **where), out, options, progress)

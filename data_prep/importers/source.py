@@ -20,7 +20,6 @@ import numpy as np
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import read_regular
-from data_prep.common.pictures import IMAGE_ERRORS, open_picture
 from data_prep.formats import BadImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
@@ -200,6 +199,8 @@ def read_codes(path: Path) -> tuple[np.ndarray, int]:
     """(H, W) int32 of a label picture, and the largest that its pixels can hold: 255 for grey, palette and black-and-white, 65535
     for 16 bits, as they are stored; `COLOURS` for 65536 * R + 256 * G + B. Raises `BadImageError`.
     """
+    from data_prep.common.pictures import IMAGE_ERRORS, open_picture
+
     try:
         with open_picture(path, formats=("PNG", "BMP", "TIFF", "GIF")) as picture:
             mode = picture.mode

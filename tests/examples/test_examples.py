@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_the_label_set_is_what_it_computes() -> None:
 
 def test_the_label_set_is_dissected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dissect.cli.run.report", lambda folder: 0)
+    monkeypatch.setattr(importlib.import_module("dissect.cli.run"), "report", lambda folders: 0)
     asked = ["run", "mdl:separable,width=4", "--layers", "4", "--ops", "depthwise", "--data", LABELS, "--split", "val"]
     with pytest.raises(SystemExit) as ended:
         dissect_command([*asked, "--image-size", "32", "--out", "run"])
