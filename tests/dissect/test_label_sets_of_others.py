@@ -96,7 +96,8 @@ def test_no_cell_of_a_run_is_a_formula_and_none_is_changed(tiny_broden: Path, ne
     pd.testing.assert_series_equal(read_tally(tally)["label"], first["label"])
 
 
-@pytest.mark.parametrize("kept", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
 def test_compiled_code_needs_no_home(tmp_path: Path, kept: bool) -> None:
     """A container whose site-packages and home cannot be written: numba found "no locator available"."""
     code = (

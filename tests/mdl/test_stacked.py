@@ -110,6 +110,7 @@ def test_wrong_input():
         stacked(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), ["dtd", "dtd"])
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_and_prints_the_ratio():
     script = Path(__file__).parents[2] / "benchmarks" / "mixed_batch.py"
     command = [sys.executable, str(script), "--width", "4", "--size", "16", "--rounds", "1", "--threads", "1"]

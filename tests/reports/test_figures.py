@@ -385,7 +385,16 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize("layers", [LONG, [("25", "conv", 30)], [(str(n), "conv", 9) for n in range(10)]])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        LONG,
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ([("25", "conv", 30)], [(str(n), "conv", 9) for n in range(10)])
+        ),
+    ],
+)
 def test_no_text_overlaps_or_leaves_its_figure(
     run_folder: Callable[..., Path], layers: list[tuple[str, str, int]]
 ) -> None:
