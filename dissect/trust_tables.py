@@ -61,7 +61,8 @@ def trust_table(found: Found, trust: Trust) -> pd.DataFrame:
             mine = layer == number
             p[mine] = p_values(found.label.score[mine], null_score[:, mine], ~found.dead[mine])
         q = false_discovery_rates(p, ~found.dead)
-        sure = (trust.held_out_iou > found.settings.iou_cut) & (q < SURE)
+        cut = found.settings.iou_cut
+        sure = (found.label.iou > cut) & (trust.held_out_iou > cut) & (q < SURE)
     values = {
         **found.unit_columns(),
         "held_out_iou": trust.held_out_iou,

@@ -20,6 +20,7 @@ import pandas as pd
 
 from reports.compare_members import ALL, NOTHING, Concepts, Member, Part, parts_of, same_folds
 from reports.intervals import expected_attributes
+from reports.trust import held_out_detectors, sure_detectors
 
 MEASURES = {
     "detectors": "detectors",
@@ -158,12 +159,9 @@ def _trusted(member: Member, of_part: np.ndarray, category: str) -> dict[str, ob
     if member.trust is None:
         return {"held_out_detectors": None, "sure_detectors": None}
     chosen = of_part & ((category == ALL) | (member.units["category"] == category).to_numpy())
-    held_out = member.trust["held_out_iou"].to_numpy() > member.run.info["settings"]["iou_cut"]
-    sure = member.trust["sure"]
-    return {
-        "held_out_detectors": int((held_out & member.units["detector"].to_numpy() & chosen).sum()),
-        "sure_detectors": None if sure.isna().any() else int(sure[chosen].sum()),
-    }
+    units = member.trust.assign(detector=member.units["detector"].to_numpy())[chosen]
+    cut = member.run.info["settings"]["iou_cut"]
+    return {"held_out_detectors": held_out_detectors(units, cut), "sure_detectors": sure_detectors(units)}
 
 
 def difference_rows(counted: Counted) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from reports.members import Member
 from reports.page_pictures import PagePictures
 from reports.style import one_line
 from reports.summary import layer_title
+from reports.trust import units_with_trust
 
 N_BINS = 40
 """Bars of a unit's histogram on its card."""
@@ -88,15 +89,6 @@ def explorer_data(members: Sequence[Member], categories: Sequence[str], pictures
     data["conceptImages"] = pictures.of_concepts(concepts.pairs)
     data["imageNames"] = pictures.names
     return data
-
-
-def units_with_trust(run: Run) -> pd.DataFrame:
-    """`run.units` with the columns of `run.trust`, where it has them: what is not known is NaN, and `sure` is 1 or 0."""
-    units = run.units.copy()
-    if run.trust is not None:
-        trust = run.trust.assign(sure=run.trust["sure"].to_numpy(float, na_value=np.nan))
-        units = units.merge(trust, on=UNIT_KEY, how="left", validate="one_to_one")
-    return units.assign(**{name: np.nan for name in _TRUST.values() if name not in units})
 
 
 class _Concepts:

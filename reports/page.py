@@ -29,7 +29,7 @@ from data_prep.common.terminal import Progress, silent
 from dissect.run_store import RunFolderError, open_run
 from reports.answer import answer
 from reports.crew import Crew, helpers_worth_starting, without_collection
-from reports.explorer import explorer_data, units_with_trust
+from reports.explorer import explorer_data
 from reports.figures import FIGURES, ReportFigure
 from reports.letters import labels_without_letters
 from reports.members import Member, all_categories, gather, subject_of
@@ -46,6 +46,7 @@ from reports.sheets import Section, draw_sheets, write_sheets
 from reports.style import category_colours, one_line
 from reports.summary import layer_title
 from reports.templating import environment, joined_script, joined_style, script_hash
+from reports.trust import held_out_detectors, sure_detectors, units_with_trust
 
 STYLES = ("base.css", "report.css")
 SCRIPTS = ("data.js", "state.js", "pictures.js", "list.js", "card.js", "main.js")
@@ -247,10 +248,8 @@ def _counts(member: Member) -> list[dict[str, Any]]:
                 },
                 "chance": by_chance.get((p.network, p.layer, p.operator)),
                 "state": urlencode(state),
-                "n_held_out": int((p.units["detector"].to_numpy() & (mine["held_out_iou"] > cut).to_numpy()).sum())
-                if member.run.trust is not None
-                else None,
-                "n_sure": int((mine["sure"] == 1).sum()) if member.run.info["settings"].get("null") else None,
+                "n_held_out": held_out_detectors(mine, cut),
+                "n_sure": sure_detectors(mine),
             }
         )
     return rows

@@ -14,15 +14,18 @@ import pandas as pd
 
 from dissect.run_store import Run
 
-UNIT = ["network", "layer", "operator", "unit"]
-PLACE = UNIT[:3]
+PLACE = ["network", "layer", "operator"]
 
 
-def units_with_trust(run: Run) -> pd.DataFrame | None:
-    """`run.units` with the columns of `run.trust` beside them; None for a run without folds."""
+TRUST = ("held_out_iou", "iou_low", "iou_high", "kept_folds", "kept_share", "n_set", "p", "q", "sure")
+
+
+def units_with_trust(run: Run) -> pd.DataFrame:
+    """`run.units` with the columns of `run.trust`: what the run does not tell is NaN, and `sure` is 1 or 0."""
     if run.trust is None:
-        return None
-    return pd.concat([run.units, run.trust.drop(columns=UNIT)], axis=1)
+        return run.units.assign(**dict.fromkeys(TRUST, np.nan))
+    columns = {name: run.trust[name].to_numpy(float, na_value=np.nan) for name in TRUST}
+    return run.units.assign(**columns)
 
 
 def optimism(table: pd.DataFrame) -> float:
@@ -35,15 +38,17 @@ def optimism(table: pd.DataFrame) -> float:
     return round(float((labelled["iou"] - labelled["held_out_iou"]).mean()), 12) if len(labelled) else 0.0
 
 
-def held_out_detectors(table: pd.DataFrame, iou_cut: float) -> int:
-    """How many units have a held-out IoU above the cut."""
-    return int((table["held_out_iou"] > iou_cut).sum())
+def held_out_detectors(table: pd.DataFrame, iou_cut: float) -> int | None:
+    """How many detectors have a held-out IoU above the cut too; None where the run has no folds."""
+    if table["held_out_iou"].isna().any():
+        return None
+    return int((table["detector"] & (table["held_out_iou"] > iou_cut)).sum())
 
 
 def sure_detectors(table: pd.DataFrame) -> int | None:
     """How many detectors are sure; None where no null was counted.
 
-    >>> sure_detectors(pd.DataFrame({"sure": pd.array([True, False], "boolean")}))
+    >>> sure_detectors(pd.DataFrame({"sure": [1.0, 0.0]}))
     1
     """
     return None if table["sure"].isna().any() else int(table["sure"].sum())
@@ -55,12 +60,11 @@ def short_columns(run: Run) -> dict[tuple[str, str, str], tuple[str, str, str]]:
     table, chance, cut = units_with_trust(run), chance_detectors(run), run.info["settings"]["iou_cut"]
     mean = {} if chance is None else {(r.network, r.layer, r.operator): f"{r.chance:.1f}" for r in chance.itertuples()}
     columns = {}
-    for key, group in (run.units if table is None else table).groupby(PLACE, sort=False):
+    for key, group in table.groupby(PLACE, sort=False):
         network, layer, operator = (str(name) for name in key)
-        held_out = "" if table is None else str(held_out_detectors(group, cut))
-        sure = None if table is None else sure_detectors(group)
+        known = ("" if n is None else str(n) for n in (held_out_detectors(group, cut), sure_detectors(group)))
         place = network, layer, operator
-        columns[place] = (held_out, "" if sure is None else str(sure), mean.get(place, ""))
+        columns[place] = (*known, mean.get(place, ""))
     return columns
 
 

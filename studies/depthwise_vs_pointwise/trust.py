@@ -14,8 +14,9 @@ import pandas as pd
 from questions import Row
 
 from dissect.run_store import Run
-from reports import Population, populations
+from reports import populations
 from reports.claims import n_attributes
+from reports.trust import PLACE, chance_detectors, held_out_detectors, sure_detectors, units_with_trust
 
 
 def trust_table(runs: Iterable[Run]) -> pd.DataFrame:
@@ -26,33 +27,21 @@ def trust_table(runs: Iterable[Run]) -> pd.DataFrame:
     """
     rows: list[Row] = []
     for run in runs:
-        assert run.trust is not None
-        cut = run.info["settings"]["iou_cut"]
+        cut, table, chance = run.info["settings"]["iou_cut"], units_with_trust(run), chance_detectors(run)
+        assert chance is not None
+        by_chance = chance.set_index(PLACE)
         for population in populations(run):
-            trust = _of(population, run.trust)
-            units = population.units.assign(
-                sure=trust["sure"].to_numpy(bool), held_out=trust["held_out_iou"].to_numpy()
-            )
-            null = run.null_score(population.network)
-            assert null is not None
-            chance = (null[:, population.rows] > cut).sum(1)
-            found = units["detector"].to_numpy(bool)
+            units = table.loc[population.units.index]
+            found = units[units["detector"]]
+            rounds = by_chance.loc[(population.network, population.layer, population.operator)]
             rows.append(
                 {
                     "data": run.info["data"]["name"], "network": population.network, "layer": population.layer,
-                    "operator": population.operator, "units": len(units), "detectors": int(found.sum()),
-                    "held_out": int((units["held_out"] > cut).sum()), "sure": int(units["sure"].sum()),
-                    "unique": len(population.attributes),
-                    "unique_sure": n_attributes(units.assign(detector=units["sure"])),
-                    "chance": chance.mean(), "chance_most": int(chance.max()),
-                    "iou": units["iou"][found].mean(), "held_out_iou": units["held_out"][found].mean(),
-                    "kept_share": trust["kept_share"].to_numpy()[found].mean(), "n_set": trust["n_set"].to_numpy()[found].mean(),
+                    "operator": population.operator, "units": len(units), "detectors": len(found),
+                    "held_out": held_out_detectors(units, cut), "sure": sure_detectors(units),
+                    "unique": n_attributes(units), "unique_sure": n_attributes(units.assign(detector=units["sure"] == 1)),
+                    "chance": rounds["chance"], "chance_most": int(rounds["chance_high"]),
+                    **{name: found[name].mean() for name in ("iou", "held_out_iou", "kept_share", "n_set")},
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _of(population: Population, trust: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the population's units, in their order."""
-    mine = trust[trust["network"] == population.network]
-    return mine.iloc[population.rows]

@@ -169,7 +169,8 @@ def test_tables_of_a_run(run, sixty: Path, out: Path, monkeypatch: pytest.Monkey
             trust["p"][mine].tolist() == p_values(units["score"].to_numpy()[mine], null[:, mine], ~dead[mine]).tolist()
         )
     assert trust["q"].tolist() == false_discovery_rates(trust["p"].to_numpy(), ~dead).tolist()
-    assert trust["sure"].tolist() == ((trust["held_out_iou"] > 0.04) & (trust["q"] < 0.05)).tolist()
+    held_out = units["detector"].to_numpy() & (trust["held_out_iou"] > 0.04)
+    assert trust["sure"].tolist() == (held_out & (trust["q"] < 0.05)).tolist()
     assert len(labels) == len(found.listed.unit) and labels["in_set"].sum() == found.n_set.sum()
     first = labels[labels["rank"] == 0].merge(
         units, on=["network", "layer", "operator", "unit"], suffixes=("", "_unit")

@@ -16,20 +16,23 @@ from reports.trust import chance_detectors, optimism, short_columns, units_with_
 def test_short_columns_of_a_run(tmp_path: Path) -> None:
     run = open_run(make_run(tmp_path / "run"))
     table = units_with_trust(run)
-    assert table is not None and len(table) == len(run.units) and "held_out_iou" in table
+    assert table["held_out_iou"].tolist() == run.trust["held_out_iou"].tolist()
     alive = table[table["label"] != ""]
     assert np.isclose(optimism(table), (alive["iou"] - alive["held_out_iou"]).sum() / len(alive))
     run.__dict__["null_score"] = lambda network: None
     short = short_columns(run)
     for (network, layer, operator), (held_out, sure, chance) in short.items():
         mine = table[(table["network"] == network) & (table["layer"] == layer) & (table["operator"] == operator)]
-        assert held_out == str(sum(mine["held_out_iou"] > 0.04)) and sure == str(sum(mine["sure"])) and chance == ""
+        expected = sum(
+            (iou > 0.04) and (held > 0.04) for iou, held in zip(mine["iou"], mine["held_out_iou"], strict=True)
+        )
+        assert held_out == str(expected) and sure == f"{sum(mine['sure']):.0f}" and chance == ""
     assert len(short) == 6
 
 
 def test_runs_that_do_not_tell(tmp_path: Path) -> None:
     plain = open_run(make_run(tmp_path / "plain", n_folds=1, null=0))
-    assert units_with_trust(plain) is chance_detectors(plain) is None
+    assert units_with_trust(plain)["held_out_iou"].isna().all() and chance_detectors(plain) is None
     assert set(short_columns(plain).values()) == {("", "", "")}
     folds = open_run(make_run(tmp_path / "folds", null=0))
     assert all(held_out and not sure for held_out, sure, _ in short_columns(folds).values())
