@@ -62,10 +62,14 @@ def short_columns(run: Run) -> dict[tuple[str, str, str], tuple[str, str, str]]:
     columns = {}
     for key, group in table.groupby(PLACE, sort=False):
         network, layer, operator = (str(name) for name in key)
-        known = ("" if n is None else str(n) for n in (held_out_detectors(group, cut), sure_detectors(group)))
+        held_out, sure = held_out_detectors(group, cut), sure_detectors(group)
         place = network, layer, operator
-        columns[place] = (*known, mean.get(place, ""))
+        columns[place] = (_text(held_out), _text(sure), mean.get(place, ""))
     return columns
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 def chance_detectors(run: Run) -> pd.DataFrame | None:
