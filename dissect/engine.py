@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from data_prep.common.devices import is_cuda, usable_device
+from data_prep.common.precision import full_precision
 from data_prep.common.processes import ALONE, Group
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
@@ -54,7 +55,6 @@ from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
 from dissect.null import best_scores, others_labels
 from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
-from dissect.precision import full_precision
 from dissect.preparing import channels_last, fingerprint_of, geometry_of
 from dissect.resume import resumable
 from dissect.room import Room

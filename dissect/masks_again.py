@@ -18,13 +18,13 @@ import torch
 
 from data_prep.common.devices import usable_device
 from data_prep.common.errors import UserError
+from data_prep.common.precision import full_precision
 from data_prep.common.terminal import Progress, silent
 from data_prep.formats import LabelledImages
 from dissect.images import ImageReader
 from dissect.lanes import look_in_lanes, one_thread
 from dissect.layers import Layer
 from dissect.models import Network
-from dissect.precision import full_precision
 from dissect.preparing import channels_last, geometry_of
 from dissect.reload import settings_of
 from dissect.responses import responses_of

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
+
+from data_prep.common.errors import UserError
 
 OPERATORS = ("depthwise", "pointwise", "conv")
 """The kinds of convolutions: one filter for each channel, 1 x 1 filters across channels, and all others."""
@@ -126,30 +128,36 @@ def kind_of(conv: nn.Conv2d) -> str:
 
 
 def inner_conv(network: nn.Module, place: str) -> tuple[str, nn.Conv2d]:
-    """(name, convolution) at a place: the module there, or what it keeps as `conv`."""
+    """(name, convolution) at a place: the module there, or what it keeps as `conv`. Raises `UserError` where it keeps none."""
     name, module = place, network.get_submodule(place)
     while not isinstance(module, nn.Conv2d):
-        name, module = f"{name}.conv", cast(nn.Module, module.conv)
+        inner = getattr(module, "conv", None)
+        if not isinstance(inner, nn.Module):
+            raise UserError(
+                f"The {type(module).__name__} at {name} keeps no convolution as `conv`: what a method puts around one must."
+            )
+        name, module = f"{name}.conv", inner
     return name, module
 
 
 def margins(conv: nn.Conv2d) -> tuple[int, int, int, int]:
-    """Positions of the map (top, bottom, left, right) that no filter's middle reaches; all 0 where a map's size is kept.
+    """Positions of the map (top, bottom, left, right) that no filter's middle reaches; all 0 where a map's size is kept, below 0
+    where the middle of a filter goes beyond the map.
 
-    >>> margins(nn.Conv2d(3, 3, 3, padding=1)), margins(nn.Conv2d(3, 3, 5))
-    ((0, 0, 0, 0), (2, 2, 2, 2))
+    >>> margins(nn.Conv2d(3, 3, 3, padding=1)), margins(nn.Conv2d(3, 3, 5)), margins(nn.Conv2d(3, 3, 1, padding=1))
+    ((0, 0, 0, 0), (2, 2, 2, 2), (-1, -1, -1, -1))
     """
     if conv.padding == "same":
         return 0, 0, 0, 0
     vertical, horizontal = (0, 0) if isinstance(conv.padding, str) else cast("tuple[int, int]", conv.padding)
     padding = (vertical, vertical, horizontal, horizontal)
-    pad = getattr(conv, "static_padding", None)  # convolutions of efficientnet_lite_pytorch pad for themselves
-    if isinstance(pad, nn.ZeroPad2d):
-        left, right, top, bottom = pad.padding
+    own = getattr(conv, "static_padding", None)  # convolutions of efficientnet_lite_pytorch pad for themselves
+    if isinstance(own, nn.ZeroPad2d):
+        left, right, top, bottom = own.padding
         padding = (top, bottom, left, right)
     reach = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
     sides = [side for r in reach for side in (r // 2, r - r // 2)]
-    top, bottom, left, right = (max(0, side - p) for side, p in zip(sides, padding, strict=True))
+    top, bottom, left, right = (side - p for side, p in zip(sides, padding, strict=True))
     return top, bottom, left, right
 
 
@@ -157,5 +165,5 @@ def beside(conv: nn.Conv2d, x: Tensor, filters: Tensor) -> Tensor:
     """(B, C_in, h, w) -> the map of 1 x 1 `filters` at the positions that `conv` is centred on, with its stride and groups."""
     if any(margins(conv)):
         top, bottom, left, right = margins(conv)
-        x = x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+        x = pad(x, (-left, -right, -top, -bottom))  # cuts off what is above 0, and adds zeros where it is below
     return conv2d(x, filters, stride=conv.stride, groups=conv.groups)

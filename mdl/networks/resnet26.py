@@ -31,7 +31,7 @@ from torch.nn.functional import avg_pool2d, pad
 from torch.utils.flop_counter import FlopCounterMode
 
 from data_prep.common.errors import UserError
-from mdl.networks.body import OPERATORS, Body, Site
+from mdl.networks.body import OPERATORS, Body, Site, inner_conv
 
 Conv = Callable[[int, int, int], nn.Module]
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -76,8 +76,8 @@ class ConvSite:
     relu: str | None
 
     def part(self, operator: str) -> nn.Conv2d:
-        """The convolution that goes by one of `OPERATORS` here, two in the separable network: `site.part("depthwise")`."""
-        return cast(nn.Conv2d, self.module.get_submodule(operator))
+        """The convolution that goes by one of `OPERATORS` here, whatever a method put around it: `site.part("depthwise")`."""
+        return inner_conv(self.module, operator)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,12 +209,13 @@ class ResNet26(Body):
         for site in self.conv_sites():
             for kind in OPERATORS:
                 if hasattr(site.module, kind):
+                    name, module = inner_conv(self, f"{site.name}.{kind}")
                     yield Site(
                         number=site.number,
                         kind=kind,
-                        name=f"{site.name}.{kind}",
+                        name=name,
                         place=site.name if kind == "conv" else f"{site.name}.{kind}",
-                        module=site.part(kind),
+                        module=module,
                         is_last=site.number == 25 and kind != "depthwise",
                     )
 
@@ -363,9 +364,11 @@ def _without_init(layer: type[Layer], *args: int, **kwargs: Any) -> Layer:
 
 
 def _kind(name: str, module: nn.Module) -> str:
-    last = name.rpartition(".")[2]
+    *above, last = name.split(".")
     if isinstance(module, nn.Conv2d) and last in OPERATORS:
-        return last
+        return (
+            above[-1] if last == "conv" and above and above[-1] in OPERATORS else last
+        )  # a method's module is around it
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return "bn"
     return "linear" if isinstance(module, nn.Linear) else "other"

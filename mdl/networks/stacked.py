@@ -132,7 +132,7 @@ class _StackedConv(nn.Module):
         super().__init__()
         convs: list[SeparableConv2d] = []
         for conv, _ in sites:
-            if not isinstance(conv, SeparableConv2d) or {type(conv.depthwise), type(conv.pointwise)} != {nn.Conv2d}:
+            if not isinstance(conv, SeparableConv2d) or not _is_plain(conv):
                 raise UserError(
                     f"Method {method} has convolutions that cannot be stacked; stack a network with pointwise-sharing."
                 )
@@ -177,6 +177,14 @@ class _StackedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mix: _Mix) -> Tensor:
         return torch.addcmul(self.shift[mix.domain], x, self.scale[mix.domain], out=x)
+
+
+def _is_plain(conv: SeparableConv2d) -> bool:
+    """Whether both halves are torch's own, without bias, and padded with zeros as those of ResNet-26 are."""
+    depthwise, pointwise = conv.depthwise, conv.pointwise
+    if {type(depthwise), type(pointwise)} != {nn.Conv2d}:
+        return False
+    return repr(conv) == repr(SeparableConv2d(depthwise.in_channels, pointwise.out_channels, depthwise.stride[0]))
 
 
 def _pointwise(x: Tensor, weight: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from dataclasses import replace
 from data_prep.common.errors import UserError
 from mdl.closed_form import (
     PUBLISHED_CLASSES,
+    PUBLISHED_WIDTH,
     MethodRows,
     SystemMultiplyAdds,
     backbone_multiply_adds,
@@ -268,11 +269,13 @@ def _sums(score: Score, accuracy: Mapping[str, float], of: str) -> Row:
 
 
 def _size(group: Sequence[Result]) -> float | None:
-    """`#par` of the domains that are there; None where one of them recorded no parameters."""
+    """`#par` of the domains that are there; None where one of them recorded no parameters, or where a separable network of odd
+    width has no plain one of half its width. A network that is no ResNet-26 is measured in the published one."""
     if not all(result.parameters for result in group):
         return None
-    separable_width = group[0].width if group[0].backbone == "separable" else 2 * group[0].width
-    return ledger_ratio(joint_rows(group), BARE, separable_width=separable_width)
+    backbone, width = group[0].backbone, group[0].width
+    separable_width = {"separable": width, "plain": 2 * width}.get(backbone, PUBLISHED_WIDTH["separable"])
+    return None if separable_width % 2 else ledger_ratio(joint_rows(group), BARE, separable_width=separable_width)
 
 
 def _result_notes(results: Sequence[Result], scores: Mapping[str, Score], common: Sequence[str]) -> list[str]:

@@ -71,7 +71,7 @@ def _accuracies(facts: Sequence[Shipped]) -> Table:
     splits = " and ".join(sorted({one.split for one in facts}))
     return Table(
         "Accuracy", (*columns, Column("95 % interval", None)), tuple(rows),
-        (f"Top-1 on the split {splits}, each image once, in float32. The interval is Wilson's: what the finite number of images "
+        (f"Top-1 on the split {splits}, each image once. The interval is Wilson's: what the finite number of images "
          f"leaves open, not what another seed would change.",),
     )  # fmt: skip
 
@@ -86,9 +86,13 @@ def _images(facts: Sequence[Shipped]) -> Table:
 
 _CHANGES = """\
 They are subsets of the domains of the Visual Decathlon (Rebuffi, Bilen, Vedaldi 2017) in its layout. `imagenet12`: 475 images
-of each class were trained on, 25 chose the epoch, and Tiny-ImageNet's own validation images are the test. `cifar100`: 450 of
-each class were trained on, 50 chose the epoch, the test is CIFAR-100's own; images were stored as JPEG (quality 92, no chroma
-subsampling) before training and testing. The other four have splits of their own, and `dtd` and `omniglot` fewer classes.
+of each class were trained on (a few classes have some fewer), 25 chose the epoch, and Tiny-ImageNet's own validation images are
+the test. `cifar100`: 450 of each class were trained on, 50 chose the epoch, the test is CIFAR-100's own; images were stored as
+JPEG (quality 92, no chroma subsampling) before training and testing. The other four have splits of their own, and `dtd` and
+`omniglot` fewer classes.
+
+Training and testing ran with PyTorch's default arithmetic on that GPU, whose convolutions are in TF32 (ten bits of each factor).
+`mdl eval` has turned that off since, and may count a few images otherwise.
 
 The two `cifar100` networks were planned for 18 epochs, with drops after 11 and 15, and were cut short after 16 and 15 epochs
 by the end of the machine's time; the plan recorded here is that of what was trained, which gives the same weights.

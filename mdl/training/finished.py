@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 
 from data_prep.common.errors import UserError
 from data_prep.common.files import write_bytes
+from data_prep.common.precision import full_precision
 from data_prep.formats import ClassifiedImages
 from mdl.networks.any_body import AnyBody
 from mdl.networks.body import Body
@@ -133,11 +135,19 @@ def export_finished(finished: Finished, path: str | Path) -> Path:
         )
     build = {"separable": separable_resnet26, "plain": plain_resnet26}[result.backbone]
     state = finished.network.state_dict()
-    known = build(result.n_classes, result.width, finished.plan.dropout).state_dict()
-    if extra := sorted(state.keys() - known.keys()):
+    ordinary = build(result.n_classes, result.width, finished.plan.dropout).eval()
+    advice = "use `mdl.open_finished` from Python, which gives the module itself."
+    if extra := sorted(state.keys() ^ ordinary.state_dict().keys()):
         raise UserError(
-            f"The network of {result.system} has {extra[0]}, which the {result.backbone} ResNet-26 does not: use "
-            f"`mdl.open_finished` from Python, which gives the module itself."
+            f"Only one of the network of {result.system} and the {result.backbone} ResNet-26 has {extra[0]}: {advice}"
+        )
+    ordinary.load_state_dict(state)
+    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(), full_precision():
+        told, expected = ordinary(noise), finished.network.cpu()(noise)
+    if not torch.allclose(told, expected, rtol=1e-3, atol=1e-4):
+        raise UserError(
+            f"The {result.backbone} ResNet-26 computes something else with the weights of {result.system}: {advice}"
         )
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     write_bytes(Path(path), save(tensors, {METADATA_KEY: json.dumps(file_facts(finished))}))

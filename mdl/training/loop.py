@@ -10,7 +10,8 @@
 What is promised: the weights after the last epoch are a function of the plan, the data, the starting weights, the
 number of processes, and the arithmetic of the device; on a CPU, with its threads (`mdl.training.threads`): one, unless more
 are asked for. How often the run was interrupted, at whichever step, and resumed changes no bit of them. Data order, augmentation
-and dropout are functions of (seed, epoch, image or step); torch's global random state is left as it was.
+and dropout are functions of (seed, epoch, image or step); torch's global random state is left as it was. On CUDA training
+computes convolutions as PyTorch does by default, in TF32, which keeps ten bits of each factor; evaluation never does.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from data_prep.common.errors import UserError
 from data_prep.common.interrupts import held_back
+from data_prep.common.precision import full_precision
 from mdl.networks.body import Body
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.training.curves import EpochRow
@@ -258,10 +260,10 @@ def training_step(
 
 
 def evaluate(network: nn.Module, feed: Feed, *, group: Processes = ALONE) -> Evaluation:
-    """The class that the network gives each image, in float32; leaves the network in evaluation."""
+    """The class that the network gives each image, in float32 without TF32; leaves the network in evaluation."""
     network.eval()
     numbers, found = [np.empty(0, np.int64)], [torch.empty(0, dtype=torch.int64, device=group.device)]
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision():
         for batch in feed.ordered(TEST_BATCH, group.share):
             numbers.append(batch.numbers)
             found.append(network(batch.images).argmax(1))

@@ -10,7 +10,7 @@ returns the result, and with other settings it is refused. One process, or one g
 the weights of a finished folder are lost, they are written again from the checkpoints.
 
 Protocol: training on `train`, or on `train+val` if the recipe says so; `choose = "best"` keeps the epoch that is best
-on val, which without a val split is the last; the result is counted on `test`, once, in float32. Where the labels of
+on val, which without a val split is the last; the result is counted on `test`, once, in float32 without TF32. Where the labels of
 test are withheld, the classes given to its images are written for a submission and the result is counted on val.
 """
 

@@ -121,7 +121,7 @@ class Recipe:
     """A recipe as resolved; `load_recipe` makes it.
 
     weight_decay: of a domain's run; a domain without an entry has `train.weight_decay`. dropout: before the last layer,
-    likewise, 0 without an entry. A `mini-` domain has its namesake's values; a domain of your own has its own name.
+    likewise, 0 without an entry. A `mini-` domain without an entry of its own has its namesake's.
     mask_lr: the rate of Adam, for piggyback's masks.
     train_on: the images to train on. choose: which epoch's weights are kept, the best one on val or the last one.
     """
@@ -152,9 +152,9 @@ class Recipe:
         'last'
         """
         choose("phase", phase, PHASES)
-        official = official_name(domain)
+        names = (domain, official_name(domain))
         schedule: Schedule = getattr(self, phase)
-        decay = self.weight_decay.get(official, schedule.weight_decay) if phase == "train" else schedule.weight_decay
+        decays = self.weight_decay if phase == "train" else {}
         return Plan(
             recipe=self.name,
             phase=phase,
@@ -164,14 +164,14 @@ class Recipe:
             lr=schedule.lr,
             drops=schedule.drops,
             batch_size=schedule.batch_size,
-            weight_decay=decay,
-            dropout=self.dropout.get(official, 0.0),
+            weight_decay=_first(decays, names, schedule.weight_decay),
+            dropout=_first(self.dropout, names, 0.0),
             momentum=self.momentum,
             mask_lr=self.mask_lr,
             resize=self.input.resize,
             crop=self.input.crop,
-            flip=official in self.input.flip,
-            whole=official in self.input.whole,
+            flip=not set(names).isdisjoint(self.input.flip),
+            whole=not set(names).isdisjoint(self.input.whole),
             train_on=self.train_on,
             choose="last" if self.train_on == "train+val" else self.choose,
             precision=self.precision,
@@ -238,6 +238,11 @@ def as_value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
+
+
+def _first(values: Mapping[str, float], names: Iterable[str], default: float) -> float:
+    """The value of the first name that has one."""
+    return next((values[name] for name in names if name in values), default)
 
 
 def _override(table: dict[str, Any], override: str) -> None:

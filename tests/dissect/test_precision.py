@@ -14,9 +14,9 @@ from broden_writer import Picture, write_broden
 from torch import Tensor, nn
 
 from data_prep.broden import open_broden
+from data_prep.common.precision import full_precision
 from dissect.models import Network
 from dissect.pipeline import run
-from dissect.precision import full_precision
 from dissect.settings import Execution
 
 OLDER = """
@@ -44,7 +44,7 @@ def test_settings_are_put_back(way: str) -> None:
     """In a process of its own: PyTorch refuses to mix the two ways from then on."""
     script = f"""
 import torch
-from dissect.precision import full_precision
+from data_prep.common.precision import full_precision
 {way}
 before = settings()
 try:

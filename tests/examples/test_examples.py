@@ -21,7 +21,7 @@ from mdl.closed_form import NetworkSize
 from mdl.networks.any_body import AnyBody
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
-from mdl.networks.resnet26 import separable_resnet26
+from mdl.networks.resnet26 import layer_table, parameter_counts, separable_resnet26
 from mdl.networks.sharing import sharing_method
 from mdl.scoring.ledger import by_kind
 
@@ -64,6 +64,12 @@ def test_the_method_counts_what_it_has(wide_only: bool) -> None:
     split = sharing_method(METHOD, wide_only=wide_only).split(NetworkSize("separable", 4, 2))
     counted = by_kind(row for row in parameter_rows(net, "cars") if row.domain and row.kind != "linear")
     assert counted == {part.kind: part.count for part in split.own}
+    shared = by_kind(row for row in parameter_rows(net, "cars") if not row.domain)
+    assert shared == {part.kind: part.count for part in split.shared}
+    network = net.network("cars")
+    assert layer_table(network) == layer_table(net.body)
+    kinds = ("depthwise", "pointwise", "conv")
+    assert [parameter_counts(network)[kind] for kind in kinds] == [parameter_counts(net.body)[kind] for kind in kinds]
 
 
 def test_the_label_set_is_what_it_computes() -> None:

@@ -92,6 +92,15 @@ def training(of: Learner, plan: Plan, state: TrainingState, **others) -> Trainin
     return Training(learner=of, pictures=data, normalisation=NORMALISATION, plan=plan, state=state, **others)
 
 
+def test_evaluation_turns_tf32_off_and_training_leaves_it_as_it_is(tmp_path: Path) -> None:
+    seen, before = [], torch.backends.cudnn.allow_tf32
+    of = learner("classifier")
+    of.network.register_forward_hook(lambda module, *_: seen.append((module.training, torch.backends.cudnn.allow_tf32)))
+    train(of, tmp_path, replace(PLAN, epochs=1))
+    assert set(seen) == {(True, before), (False, False)} and before
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_one_step_is_momentum_sgd_by_hand(tmp_path: Path) -> None:
     """Two steps against the rule written out: v = 0.9 v + (g + wd w), w = w - lr v; the gradient is that of the mean."""
     plan = replace(PLAN, epochs=1, dropout=0.0, flip=False)

@@ -16,6 +16,7 @@ import pytest
 from sharing_cases import one_thread  # noqa: F401
 from tiny_decathlon import CLASSES, COMMON, ROW, run, write_decathlon
 
+from data_prep.common.errors import UserError
 from mdl.results import read_result
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +112,7 @@ def test_export_is_an_ordinary_network(here: Path, capsys: pytest.CaptureFixture
     from safetensors.torch import load_file
 
     from mdl.networks.resnet26 import separable_resnet26
-    from mdl.training.finished import open_finished
+    from mdl.training.finished import export_finished, open_finished
 
     assert run("export", str(ROW / "pointwise-sharing/dtd"), "--out", "dtd.safetensors") == 0
     assert capsys.readouterr().out == (
@@ -120,7 +121,14 @@ def test_export_is_an_ordinary_network(here: Path, capsys: pytest.CaptureFixture
     network = separable_resnet26(3, width=2).eval()
     network.load_state_dict(load_file("dtd.safetensors"))
     images = torch.randn(2, 3, 18, 18)
-    assert torch.equal(network(images), open_finished(ROW / "pointwise-sharing/dtd").network(images))
+    finished = open_finished(ROW / "pointwise-sharing/dtd")
+    assert torch.equal(network(images), finished.network(images))
+    finished.network.set_submodule("end.relu", torch.nn.Identity())  # as a method that does not fold may leave it
+    with pytest.raises(
+        UserError, match="separable ResNet-26 computes something else with the weights of pointwise-sharing"
+    ):
+        export_finished(finished, here / "other.safetensors")
+    assert not (here / "other.safetensors").exists()
 
 
 def test_an_export_tells_how_its_network_wants_images(here: Path, tmp_path: Path) -> None:

@@ -129,6 +129,17 @@ def test_a_domain_of_ones_own() -> None:
     assert Plan.of(other.as_dict()) == other
 
 
+@pytest.mark.parametrize("name", ["dtd", "mini-dtd"])
+def test_a_miniature_has_its_own_values_and_else_its_namesakes(name: str) -> None:
+    values = [f"weight_decay.{name}=0.1", f"dropout.{name}=0.5", f"input.flip=['{name}']", f"input.whole=['{name}']"]
+    recipe = load_recipe("mini", values)
+    recipe.check_domains(["mini-dtd"])
+    plan = recipe.plan("train", "mini-dtd")
+    assert (plan.weight_decay, plan.dropout, plan.flip, plan.whole) == (0.1, 0.5, True, True)
+    both = load_recipe("mini", ["dropout.dtd=0.25", "dropout.mini-dtd=0"])
+    assert (both.plan("train", "dtd").dropout, both.plan("train", "mini-dtd").dropout) == (0.25, 0)
+
+
 def test_files(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     text = (files("mdl.training") / "recipes" / "mini.toml").read_text(encoding="utf-8")

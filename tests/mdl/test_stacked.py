@@ -92,6 +92,10 @@ def test_methods_with_special_convolutions_are_refused():
         StackedDomains(network(Case("piggyback", "separable", "")))
     with pytest.raises(UserError, match="Method classifier has convolutions that cannot be stacked"):
         StackedDomains(network(Case("classifier", "plain", "")))
+    net = mixed()
+    net.network("dtd").get_submodule("stage1.0.conv1.depthwise").padding_mode = "circular"
+    with pytest.raises(UserError, match="has convolutions that cannot be stacked"):
+        StackedDomains(net)
 
 
 def test_wrong_input():

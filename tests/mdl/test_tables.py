@@ -114,6 +114,23 @@ def test_sizes_of_measured_rows(system):
 
 
 @pytest.mark.parametrize(
+    ("backbone", "width", "unit"),
+    [
+        ("separable", 32, 9 * (3 * 16 + 7.5 * (32**2 + 64**2 + 128**2)) + 2 * (16 + 8 * 224 + 128)),
+        ("plain", 32, 5_814_688),
+        ("efficientnet_lite0", 1280, 5_814_688),
+        ("separable", 15, None),
+    ],
+)
+def test_the_unit_of_sizes(backbone, width, unit):
+    """A plain ResNet-26 of width 16 beside a separable one of 32, counted by hand; the published one beside other networks."""
+    rows = (ParameterRow("shared conv", "conv", 3_400_000), ParameterRow("dtd bn", "bn", 42_016, domain="dtd"))
+    measured = result("dtd", "mine", backbone=backbone, width=width, parameters=rows)
+    size = row_of(table2([measured]), "mine", "embedded")["#par"]
+    assert size == (None if unit is None else pytest.approx(3_442_016 / unit))
+
+
+@pytest.mark.parametrize(
     ("system", "suffix"),
     [("pointwise-sharing", ""), ("individual", ""), ("classifier", ""), ("series-adapters", "-series-adapters")],
 )

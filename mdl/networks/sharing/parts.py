@@ -73,7 +73,7 @@ class Reweighted(nn.Conv2d):
 
     def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None, *, groups: int) -> Tensor:
         """`x` convolved with these filters in the way of the original."""
-        if type(self.original) is nn.Conv2d:
+        if type(self.original) is nn.Conv2d and self.original.padding_mode == "zeros":
             return conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
         like = copy.copy(self.original)
         like.groups = groups

@@ -196,12 +196,12 @@ class GatedDepthwise(Reweighted):
 
     def forward(self, x: Tensor) -> Tensor:
         n_images, channels, height, width = x.shape
-        filters = torch.stack([cast("Tensor", conv.weight) for conv in self.of_domains])  # (D, C, 1, k, k)
+        filters = torch.stack([cast("Tensor", conv.weight) for conv in self.of_domains])  # (D, C_out, 1, k, k)
         shares = self.gate(x.mean(dim=(2, 3)))
-        mixed = (shares @ filters.flatten(1)).view(n_images * channels, 1, *self.kernel_size)
+        mixed = (shares @ filters.flatten(1)).view(n_images * self.out_channels, 1, *self.kernel_size)
         images_as_channels = x.reshape(1, n_images * channels, height, width)
         y = self.convolved(images_as_channels, mixed, None, groups=n_images * channels)
-        y = y.view(n_images, channels, *y.shape[2:])
+        y = y.view(n_images, self.out_channels, *y.shape[2:])
         return y if self.bias is None else y + self.bias[:, None, None]
 
 

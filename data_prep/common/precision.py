@@ -6,6 +6,8 @@
 TF32, which PyTorch uses for convolutions on CUDA unless told otherwise, moves activations by about a thousandth, and labels with
 them (method, part A.6). cuDNN, left alone, may also take another algorithm from one time to the next, or one whose sums come in
 any order.
+
+Imports torch when it is used, not before.
 """
 
 from __future__ import annotations
@@ -14,13 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 
 @contextmanager
 def full_precision() -> Iterator[None]:
     """PyTorch's settings are put back on leaving.
 
+    >>> import torch
     >>> torch.backends.cudnn.allow_tf32
     True
     >>> with full_precision():
@@ -45,15 +46,21 @@ class _Matmul:
 
     @property
     def precision(self) -> str:
+        import torch
+
         return torch.get_float32_matmul_precision()
 
     @precision.setter
     def precision(self, value: str) -> None:
+        import torch
+
         torch.set_float32_matmul_precision(value)
 
 
 def _switches() -> list[tuple[Any, str, Any]]:
     """(where, name, value) of what makes arithmetic exact, and repeats it."""
+    import torch
+
     backends: Any = torch.backends
     alike = [(backends.cudnn, "deterministic", True), (backends.cudnn, "benchmark", False)]
     older = [(_Matmul(), "precision", "highest"), (backends.cudnn, "allow_tf32", False)]
