@@ -10,6 +10,7 @@ Coverage is not checked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,12 +28,16 @@ from data_prep.formats import BadImageError
 
 @dataclass(frozen=True, kw_only=True)
 class BrodenReport(CheckReport):
-    """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each."""
+    """What was checked and what was found; `faults` and `warnings` hold the first `limit` of each.
+
+    annotated: by category, the images with some label of it, which are those that dissection counts for it.
+    """
 
     n_images: int
     n_label_maps: int
     n_categories: int
     n_concepts: int
+    annotated: Mapping[str, int]
 
 
 def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = silent) -> BrodenReport:
@@ -47,6 +52,7 @@ def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = sile
     n_images = len(data.rows)
     n_faults_of_tables = faults.n
     frequency = np.zeros(len(data.concepts), np.int64)
+    annotated = dict.fromkeys(data.categories, 0)
     checked = in_threads(partial(_check_image, data), data.rows)
     for done, (row, (found, oddity, present)) in enumerate(zip(data.rows, checked, strict=True), start=1):
         for sentence in found:
@@ -54,6 +60,8 @@ def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = sile
         if oddity:
             warnings.add("index.csv", row.row, oddity)
         frequency += present
+        for category in {data.concepts[n].category for n in np.flatnonzero(present)}:
+            annotated[category] += 1
         progress("checking", done, n_images)
     if faults.n == n_faults_of_tables:  # labels that cannot be read cannot be counted either
         _compare_frequencies(data, tables, frequency, warnings)
@@ -67,6 +75,7 @@ def check_broden(root: str | Path, limit: int = LIMIT, progress: Progress = sile
         n_label_maps=sum(len(paths) for row in data.rows for paths in row.maps.values()),
         n_categories=len(data.categories),
         n_concepts=len(data.concepts),
+        annotated=annotated,
     )
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -36,10 +36,12 @@ from data_prep.formats import encode_label_map
 
 VAL_SHARE = 0.3
 """Of the images, where the hash of their names draws a split."""
+_CATEGORY = r"(?!(?s:.*)Unnamed: \d)(?!\s)[^/\\;()\0]+(?<!\s)"
+"""A name that `broden_csv` and `broden_tables` read as it was written."""
 
 
 class Plane(NamedTuple):
-    """One label map of an image. `codes`: (H, W) whole numbers, places in `names`, where "" means no label."""
+    """One label map of an image. `codes`: (H, W) whole numbers, places in `names` from 0 on, where "" means no label, or bool."""
 
     category: str
     codes: np.ndarray
@@ -78,10 +80,10 @@ class BrodenWriter:
 
     def __init__(self, root: Path, categories: Sequence[str], labels: Numbers | None = None):
         for category in categories:
-            if category in INDEX_COLUMNS or not re.fullmatch(r"[^\s/\\;()][^/\\;()\0]*", category):
+            if category in INDEX_COLUMNS or not re.fullmatch(_CATEGORY, category):
                 raise UserError(
-                    f"{category!r} cannot name a category: a name has no / \\ ; ( ) and is none of the "
-                    f"other columns of index.csv ({', '.join(INDEX_COLUMNS)}); give another."
+                    f"{category!r} cannot name a category: a name has no / \\ ; ( ), no space at either end, no 'Unnamed: 0' of "
+                    f"pandas, and is none of the other columns of index.csv ({', '.join(INDEX_COLUMNS)}); give another."
                 )
         self.images = root / "images"
         self.images.mkdir()
@@ -107,10 +109,16 @@ class BrodenWriter:
 
         image_shape, label_shape: (H, W) of the image and of its label maps. whole: (category, label) of the image as a whole.
         image: its file, which is linked or copied, or what the file holds; without it, it lies in `images` already.
-        A category without plane or label was not annotated; a plane without any label says that nothing was there.
-        Raises `UserError` for a name that is taken or not safe, a plane of another shape, or a label that is not known.
+        A category without plane or label was not annotated; a plane without any label says that nothing was there. Dissection
+        counts neither for the category (`Settings.union`), unless all images are to count.
+        Raises `UserError` for a name that is taken or not safe, a plane of another shape or with codes that are no places in its
+        names (-1 is none either), or a label that is not known.
         """
         planes, whole = list(planes), list(dict.fromkeys(whole))
+        if empty := [category for category, label in whole if not label]:
+            raise UserError(
+                f"Image {name} has the label '' of {empty[0]!r} in `whole`: name the label, or leave it out."
+            )
         sizes = (image_shape[0], image_shape[1], label_shape[0], label_shape[1])
         self._require(
             name, split, sizes, [*whole, *((plane.category, label) for plane in planes for label in plane.names)]
@@ -174,9 +182,15 @@ class BrodenWriter:
         """The plane in numbers of our own, by order of appearance, 0 for no label."""
         if plane.codes.shape != shape:
             raise UserError(f"A label map of {name} has the shape {plane.codes.shape}, but `label_shape` is {shape}.")
-        return np.array([self._names.setdefault(label, len(self._names)) for label in plane.names], np.uint32)[
-            plane.codes
-        ]
+        codes = plane.codes.astype(np.uint8) if plane.codes.dtype == bool else plane.codes
+        if codes.dtype.kind not in "iu":
+            raise UserError(f"A label map of {name} has codes of type {codes.dtype}: give whole numbers.")
+        if wrong := [code for code in (int(codes.min()), int(codes.max())) if not 0 <= code < len(plane.names)]:
+            raise UserError(
+                f"A label map of {name} has the code {wrong[0]}, which is no place in its {len(plane.names)} names, counted from "
+                f'0: give pixels without a label the place of "".'
+            )
+        return np.array([self._names.setdefault(label, len(self._names)) for label in plane.names], np.uint32)[codes]
 
     def _wait(self, codes: np.ndarray) -> tuple[int, int]:
         """Where the map waits: first byte, number of bytes."""
@@ -227,6 +241,23 @@ def safe_name(name: str) -> str:
     text = "".join("_" if c in '\\:;"' or unicodedata.category(c) in ("Cc", "Cs") else c for c in name)
     parts = [part.strip() for part in text.split("/")]
     return "/".join("_" if set(part) <= {"."} else part for part in parts if part) or "_"
+
+
+def free_name(name: str, taken: set[str], suffix: str | None = None) -> str:
+    """A safe name that is not in `taken` and is put there: `name` with another suffix if one is given, numbered if it must be.
+
+    >>> taken = {"a.jpg"}
+    >>> free_name("a.png", taken, ".jpg"), free_name('a".jpg', taken)
+    ('a_2.jpg', 'a_.jpg')
+    """
+    path = PurePosixPath(safe_name(name))
+    suffix = path.suffix if suffix is None else suffix
+    free, k = str(path.with_suffix(suffix)), 1
+    while free in taken:
+        k += 1
+        free = str(path.with_name(f"{path.stem}_{k}{suffix}"))
+    taken.add(free)
+    return free
 
 
 def split_by_hash(name: str, val_share: float = VAL_SHARE) -> str:

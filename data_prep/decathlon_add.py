@@ -5,11 +5,12 @@
 
 What it reads is `data_prep.decathlon_sources`; what it writes is the layout of `data_prep.decathlon`: copies of the images in
 `data/NAME/`, one annotation file for each split, mean and std of the train split in `mean_std.json`. Images that no
-decathlon holds (WebP, RGBA, ...) become PNG.
+decathlon holds (WebP, RGBA, those with an orientation tag, which it does not follow, ...) become PNG, upright.
 
 Who decides the split: the pixels. In each class the images are put in the order of a hash of their pixels, and the first go to
-test, the next to val. So the split does not depend on names, order or machine, each class is in each split, and two files
-with the same pixels never lie in two splits, unless the folders say so themselves; then they are reported.
+test, the next to val. So the split does not depend on files' names, order or machine, each class is in each split, and two
+files with the same pixels never lie in two splits, unless the folders say so themselves; then they are reported. Where two
+classes hold the same pixels, the first of them by name decides.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import numpy as np
 from data_prep.common.errors import UserError, check_range
 from data_prep.common.files import read_regular, write_bytes, write_json
 from data_prep.common.locks import locked
-from data_prep.common.pictures import IMAGE_ERRORS, TURNS, in_threads, open_picture, orientation, rgb_picture
+from data_prep.common.pictures import IMAGE_ERRORS, in_threads, open_picture, orientation, upright_picture
 from data_prep.common.terminal import Progress, silent
 from data_prep.decathlon import open_decathlon
 from data_prep.decathlon_images import MODES
@@ -116,8 +117,10 @@ def add_domain(
 
 
 def _check_name(name: str) -> None:
-    if not DOMAIN_NAME.fullmatch(name) or name.endswith("_test"):
-        raise UserError(f"The domain name {name!r} is not usable; use letters, digits, - and _, as in my-flowers.")
+    if not DOMAIN_NAME.fullmatch(name) or name.endswith(tuple(f"_{split}" for split in SPLITS)):
+        raise UserError(
+            f"The domain name {name!r} is not usable; use letters, digits, - and _, as in my-flowers, without a split at its end."
+        )
     if domain_number(name) is not None:
         raise UserError(
             f"{name!r} is a domain of the official decathlon, whose score holds for its own images alone: choose another name, "
@@ -129,16 +132,15 @@ def _read(picture: Picture) -> _Read | str:
     """The image, or a sentence that says why it cannot be used."""
     try:
         with open_picture(read_regular(picture.path)) as opened:
-            width, height = opened.size
-            shape = (width, height) if orientation(opened) in TURNS else (height, width)
-            is_copy = opened.format in ("JPEG", "PNG") and opened.mode in MODES
-            suffix = ".jpg" if is_copy and opened.format == "JPEG" else ".png"
-            if max(shape) > MAX_SIDE:
+            if max(opened.size) > MAX_SIDE:
                 raise ValueError(f"a side is longer than {MAX_SIDE} pixels")
-            pixels = rgb_picture(opened, shape)
+            is_copy = opened.format in ("JPEG", "PNG") and opened.mode in MODES and orientation(opened) == 1
+            suffix = ".jpg" if is_copy and opened.format == "JPEG" else ".png"
+            pixels = upright_picture(opened)
         digest = hashlib.sha256(f"{pixels.size}".encode() + pixels.tobytes()).hexdigest()
     except IMAGE_ERRORS as error:
         return f"{picture.path} is left out: {error}."
+    shape = pixels.height, pixels.width
     return _Read(picture=picture, shape=shape, pixels=digest, is_copy=is_copy, suffix=suffix)
 
 
@@ -146,20 +148,18 @@ def _split(read: Sequence[_Read], val_share: float, test_share: float) -> list[_
     """Every image with a split: those that have none yet, or whose domain lacks a split, by the hash of their pixels."""
     stated = {one.picture.split for one in read}
     wanted = {split: share for split, share in (("test", test_share), ("val", val_share)) if split not in stated}
-    chosen: dict[tuple[str, str], str] = {}
-    for class_name in {one.picture.class_name for one in read}:
+    chosen: dict[str, str] = {}
+    for class_name in sorted({one.picture.class_name for one in read}):
         of_class = [one for one in read if one.picture.class_name == class_name]
         hashes = sorted({one.pixels for one in of_class if one.picture.split in (None, "train")})
-        begin = 0
         for split, share in wanted.items():
             n = max(1, round(share * len(hashes))) if len(hashes) > len(wanted) else 0
-            chosen |= dict.fromkeys(((class_name, pixels) for pixels in hashes[begin : begin + n]), split)
-            begin += n
+            n -= sum(chosen.get(pixels) == split for pixels in hashes)  # of classes before, with the same pixels
+            chosen |= dict.fromkeys([pixels for pixels in hashes if pixels not in chosen][: max(n, 0)], split)
+        chosen = dict.fromkeys(hashes, "train") | chosen
 
     def placed(one: _Read) -> str:
-        if one.picture.split in ("val", "test"):
-            return one.picture.split
-        return chosen.get((one.picture.class_name, one.pixels), "train")
+        return one.picture.split if one.picture.split in ("val", "test") else chosen[one.pixels]
 
     with_split = [replace(one, picture=replace(one.picture, split=placed(one))) for one in read]
     return sorted(
@@ -198,7 +198,10 @@ def _duplicates(read: Sequence[_Read]) -> list[str]:
 def _write(root: Path, name: str, read: Sequence[_Read], *, overwrite: bool, progress: Progress) -> None:
     """Images, then annotations, each whole; what an interruption leaves is a folder whose name begins with a dot."""
     folder, annotations = root / "data" / name, root / "annotations"
-    if (folder.exists() or any(annotations.glob(f"{name}_*.json"))) and not overwrite:
+    old = [annotations / f"{name}_{kind}.json" for kind in (*SPLITS, "test_stripped")]
+    # A tar would be read in place of the folder.
+    old += [root / "data" / f"{name}{end}.tar" for end in ("", *(f"_{split}" for split in SPLITS))]
+    if not overwrite and any(path.exists() for path in (folder, *old)):
         raise UserError(f"{root} has a domain {name!r} already: choose another name, or replace it with `overwrite`.")
     number = _free_number(root, name)
     classes = sorted({one.picture.class_name for one in read})
@@ -228,9 +231,8 @@ def _write(root: Path, name: str, read: Sequence[_Read], *, overwrite: bool, pro
         label: dict[str, object] = {"id": image_id, "image_id": image_id, "category_id": number * DOMAIN_STEP + k}
         tables[split]["annotations"].append(label)
         progress("copying", n_done, len(read))
-    for old in annotations.glob(f"{name}_*.json"):
-        if old.name in {f"{name}_{kind}.json" for kind in (*SPLITS, "test_stripped")}:
-            old.unlink()
+    for path in old:
+        path.unlink(missing_ok=True)
     _state_mean_std(root, name, None)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
@@ -239,12 +241,12 @@ def _write(root: Path, name: str, read: Sequence[_Read], *, overwrite: bool, pro
 
 
 def _stored(one: _Read) -> bytes:
-    """The file as it is, or as PNG where a decathlon cannot hold it."""
+    """The file as it is, or upright as PNG where a decathlon cannot hold it."""
     content = read_regular(one.picture.path)
     if one.is_copy:
         return content
     with open_picture(content) as opened, io.BytesIO() as file:
-        rgb_picture(opened, one.shape).save(file, "PNG")
+        upright_picture(opened).save(file, "PNG")
         return file.getvalue()
 
 

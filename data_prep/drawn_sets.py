@@ -52,9 +52,10 @@ def kept(name: str, file: str, make: Callable[[Path], object], cache: Path | Non
 def new_folder(root: Path) -> Iterator[Path]:
     """A folder to write a set into, which becomes the new folder `root` at the end of the `with` block, if all went well.
 
-    Raises `UserError` if `root` is there and not empty, or cannot be written.
+    Raises `UserError` if `root` is there and not empty or cannot be replaced (a link, a mount point, the folder one is in), or
+    cannot be written; before the block wherever that is known.
     """
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+    if root.is_symlink() or root.is_mount() or (root.exists() and not _is_empty_elsewhere(root)):
         raise UserError(f"{root} is already there; a set is only made in a new folder: name another or remove it.")
     scratch = root.absolute().with_name(f".{root.name}-{uuid.uuid4().hex[:12]}")
     try:
@@ -65,9 +66,18 @@ def new_folder(root: Path) -> Iterator[Path]:
             root.rmdir()
         scratch.rename(root)
     except OSError as error:
-        raise UserError(f"{root} could not be written ({error}); name a folder that can be.") from error
+        file = Path(error.filename) if isinstance(error.filename, str) else scratch
+        if file.is_relative_to(scratch) or scratch.is_relative_to(file) or file == root:
+            raise UserError(f"{root} could not be written ({error}); name a folder that can be.") from error
+        raise UserError(
+            f"{file} cannot be used ({error.strerror}), and {root} was not written: see that it is there and can be read."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_empty_elsewhere(root: Path) -> bool:
+    return root.is_dir() and not root.samefile(Path()) and not any(root.iterdir())
 
 
 def _delete_left(root: Path) -> None:

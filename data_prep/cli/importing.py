@@ -280,7 +280,9 @@ def _finish(root: Path, preview: bool) -> int:
     from dissect.settings import Settings
 
     data = open_broden(root)
-    found, least = summary(data), Settings().min_images
+    with progress_bars() as progress:
+        report = check_broden(root, progress=progress)
+    found, least = summary(data, report.annotated), Settings().min_images
     columns = ("category", "images", "labels", f"in {least} images or more", "most frequent")
     print_table(columns, [row.cells(least) for row in found], numbers=(1, 2, 3))
     if few := sum(n < least for row in found for n in row.n_images.values()):
@@ -294,6 +296,4 @@ def _finish(root: Path, preview: bool) -> int:
 
         draw(data).save(root / "preview.png")
         print(f"preview: {printable(root / 'preview.png')}")
-    with progress_bars() as progress:
-        report = check_broden(root, progress=progress)
     return show_report(report, "table")

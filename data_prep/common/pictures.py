@@ -50,6 +50,11 @@ TURNS = {
 }  # fmt: skip
 """What puts a picture upright, for the values of the tag that exchange height and width (EXIF 2.32, section 4.6.4)."""
 
+MIRRORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+}  # fmt: skip
+"""The same for the values that keep them."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -108,6 +113,12 @@ def rgb_picture(picture: Image.Image, stated: tuple[int, int] | None = None, dra
         picture.draft("RGB", (draft, draft))
     rgb = picture.convert("RGB")
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def upright_picture(picture: Image.Image) -> Image.Image:
+    """The picture decoded, as 8-bit RGB, as viewers show it: turned and mirrored by its tag. Raises as `rgb_picture` does."""
+    rgb, tag = rgb_picture(picture), orientation(picture)
+    return rgb if tag == 1 else rgb.transpose((TURNS | MIRRORED)[tag])
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

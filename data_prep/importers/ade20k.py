@@ -5,15 +5,15 @@
 
 Benchmark: `annotations/SPLIT/*.png`, `images/SPLIT/*.jpg`, names in `objectInfo150.txt`, scenes in `sceneCategories.txt`; 0 is
 "other" and no label. Full release (2016 or 2021): `*_seg.png` and, for each level of parts, `*_parts_1.png`, ...; a pixel's class
-is R // 10 * 256 + G, its instance the rank of B; names are in `*_atr.txt` by instance or `*.json` by class; the last folder is
-the scene. Of a name's synonyms the first is taken; scenes end in "-s", as in Broden. Parts are annotated in some images only.
+is R // 10 * 256 + G, its instance the rank of B; names are in `*_atr.txt` by instance or `*.json` by class; folders name the
+scene. Of a name's synonyms the first is taken; scenes end in "-s", as in Broden. Parts are annotated in some images only.
 Zhou et al., CVPR 2017; `loadAde20K.m` and `utils_ade20k.py` of github.com/CSAILVision/ADE20K.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -53,11 +53,11 @@ def read(path: Path) -> Source:
     for seg in sorted(path.rglob("*_seg.png")):
         stem = seg.with_name(seg.name.removesuffix("_seg.png"))
         folders = seg.relative_to(path).parts[:-1]
-        split = next((SPLITS[folder] for folder in folders if folder in SPLITS), None)
+        place = next((k for k, folder in enumerate(folders) if folder.lower() in SPLITS), None)
+        split, below = (None, folders) if place is None else (SPLITS[folders[place].lower()], folders[place + 1 :])
         image = stem.with_name(f"{stem.name}.jpg")
         name = image.relative_to(path).as_posix()
-        scene = _scene(folders[-1] if folders else "")
-        found.append(SourceImage(file=image, name=name, split=split, read=partial(_full, stem, scene)))
+        found.append(SourceImage(file=image, name=name, split=split, read=partial(_full, stem, _scene(_folded(below)))))
     require_images(found, path, "annotations/ of the benchmark and no *_seg.png of the full ADE20K")
     return Source(images=found, complete=[ANY_OBJECT])
 
@@ -75,7 +75,7 @@ def _benchmark(path: Path) -> Source:
         reader = index_map_reader(file, labels, f"{path / 'objectInfo150.txt'} does not name")
         image = pictures.get(stem, path / "images" / f"{stem}.jpg")
         read_image = partial(_with_scene, reader, _scene(scenes.get(name, "")))
-        found.append(SourceImage(file=image, name=f"{stem}.jpg", split=SPLITS.get(split), read=read_image))
+        found.append(SourceImage(file=image, name=f"{stem}.jpg", split=SPLITS.get(split.lower()), read=read_image))
     require_images(found, path / "annotations", "label picture")
     known = tuple(labels.values())
     return Source(images=found, labels=known, complete=known)
@@ -103,6 +103,16 @@ def _object_names(path: Path) -> dict[int, SourceLabel]:
 
 def _scene(name: str) -> list[SourceLabel]:
     return [] if name in ("", *NO_SCENE) or len(name) == 1 else [SourceLabel(f"{name}-s", "scene", "scene")]
+
+
+def _folded(folders: Sequence[str]) -> str:
+    """The scene of the folders below the split: all behind a first letter, as in 2016; the last, behind a group, as in 2021.
+
+    >>> _folded(("p", "parking_garage", "outdoor")), _folded(("urban", "street"))
+    ('parking_garage_outdoor', 'street')
+    """
+    letter = next((k for k, folder in enumerate(folders) if len(folder) == 1), len(folders) - 2)
+    return "_".join(folders[max(letter + 1, 0) :])
 
 
 def _first_name(names: str) -> str:

@@ -2,7 +2,8 @@
 
     source = read(Path("dtd/images"))
 
-`FOLDER/CLASS/a.jpg`, or `FOLDER/SPLIT/CLASS/a.jpg` where all of the outer folders are called as `SPLITS` are.
+`FOLDER/CLASS/a.jpg`, or `FOLDER/SPLIT/CLASS/a.jpg` where all of the outer folders are called as `SPLITS` are and have folders in
+them. Images beside the folders of classes are left out, and told.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ def read(path: Path) -> Source:
     """Each image labelled by its folder, as a scene unless told otherwise. Raises `UserError` where there is none."""
     found: list[SourceImage] = []
     pictures = [(file, file.relative_to(path)) for file in pictures_below(path)]
-    in_splits = all(len(name.parts) > 2 and name.parts[0].lower() in SPLITS for _, name in pictures)
+    outer = {name.parts[0].lower() for _, name in pictures if len(name.parts) > 1}
+    in_splits = outer <= set(SPLITS) and any(len(name.parts) > 2 for _, name in pictures)
     for file, name in pictures:
-        split = SPLITS[name.parts[0].lower()] if in_splits else None
+        split = SPLITS.get(name.parts[0].lower()) if in_splits else None
         if folders := name.parts[in_splits:-1]:
             label = SourceLabel("/".join(folders), "scene")
             found.append(SourceImage(file=file, name=name.as_posix(), split=split, read=whole_image(label)))

@@ -84,7 +84,7 @@ class _File:
     def images(self) -> list[SourceImage]:
         found, ids = [], set()
         places = _places(self.path, self._folder)
-        words = self.path.stem.replace("2017", "").replace("2014", "").split("_")
+        words = self.path.stem.lower().replace("2017", "").replace("2014", "").split("_")
         split = next((SPLITS[word] for word in reversed(words) if word in SPLITS), None)
         for k, image in enumerate(self._images):
             where = f"{self.path}, images[{k}]"

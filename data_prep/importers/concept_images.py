@@ -2,9 +2,10 @@
 
     source = read(Path("concepts"))                    # concepts/striped/a.jpg, concepts/random500_0/b.jpg
 
-Folders whose names begin with "random" hold counter-examples: images that show none of the concepts. An image that lies in
-several folders, found by its content, is imported once, with the label of each. Layout: Kim et al., "Interpretability Beyond
-Feature Attribution: Quantitative Testing with Concept Activation Vectors", ICML 2018, and its code.
+Folders whose names begin with "random" hold counter-examples: images that show none of the concepts. Dissection counts an image
+for a category only where it shows some label of it, so these are without effect unless all images are to count (`union`). An
+image that lies in several folders, found by its content, is imported once, with the label of each. Layout: Kim et al.,
+"Interpretability Beyond Feature Attribution: Quantitative Testing with Concept Activation Vectors", ICML 2018, and its code.
 """
 
 from __future__ import annotations

@@ -13,12 +13,12 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data_prep.broden_writer import Plane, hash_share, safe_name, split_by_hash, write_broden
+from data_prep.broden_writer import Plane, free_name, hash_share, split_by_hash, write_broden
 from data_prep.common.devices import usable_cpus
 from data_prep.common.errors import UserError
 from data_prep.common.pictures import IMAGE_ERRORS, TURNS, open_picture, orientation, rgb_picture
@@ -31,6 +31,7 @@ from data_prep.importers.source import Annotation, IndexMap, Source, SourceImage
 JPEG_QUALITY = 95
 ASPECT_TOLERANCE = 0.02
 """By how much the ratio of a label picture's sides may differ from its image's: the rounding of a smaller copy."""
+NO_LABEL = "images without any label of {}, which count for it only with `dissect run --union all-images`"
 MAX_THREADS = 8
 USUAL = ("object", "part", "material", "scene", "texture", "color")
 """Categories that labels may go to, in the order of the index, beside those that a format or its user names."""
@@ -48,7 +49,7 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An image as it will be written. suffix: of the new file's name."""
+    """An image as it will be written. suffix: of the new file's name. without: categories looked for of which it shows none."""
 
     file: Path | bytes
     suffix: str
@@ -56,6 +57,7 @@ class _Ready:
     label_shape: tuple[int, int]
     planes: list[Plane]
     whole: list[Concept]
+    without: list[str]
     notes: list[str] = field(default_factory=list)
 
 
@@ -71,7 +73,7 @@ def convert(source: Source, out: str | Path, options: ImportOptions, progress: P
     images = _chosen(source.images, options)
     converter = _Converter(options, placing, list(dict.fromkeys(c[0] for s in source.complete if (c := placing(s)))))
     told = [rule.rpartition("=")[2].strip() for rule in options.to] + [options.category or "object"]
-    notes, splits = Counter(source.notes), Counter[str]()
+    notes, splits, without = Counter(source.notes), Counter[str](), Counter[str]()
     taken: set[str] = set()
     with write_broden(out, list(dict.fromkeys([*USUAL, *placing.categories(), *told]))) as writer:
         for done, (image, ready) in enumerate(zip(images, converter.ahead(images), strict=True), 1):
@@ -83,7 +85,7 @@ def convert(source: Source, out: str | Path, options: ImportOptions, progress: P
                 continue
             split = (image.split if options.split == "source" else None) or split_by_hash(image.name, options.val_share)
             writer.add(
-                _free_name(image.name, ready.suffix, taken),
+                free_name(image.name, taken, ready.suffix),
                 split=split,
                 image_shape=ready.image_shape,
                 label_shape=ready.label_shape,
@@ -93,6 +95,9 @@ def convert(source: Source, out: str | Path, options: ImportOptions, progress: P
             )
             splits[split] += 1
             notes.update(ready.notes)
+            without.update(ready.without)
+        listed = writer.counted.listed
+    notes.update({NO_LABEL.format(category): n for category, n in without.items() if category in listed})
     notes.update(placing.unused())
     n_images = sum(splits.values())
     return ImportReport(root=Path(out), n_images=n_images, splits=dict(sorted(splits.items())), notes=dict(notes))
@@ -113,20 +118,9 @@ def _chosen(images: Sequence[SourceImage], options: ImportOptions) -> list[Sourc
     return chosen
 
 
-def _free_name(name: str, suffix: str, taken: set[str]) -> str:
-    """The image's name in the set: safe, with its new suffix, and unlike all others."""
-    path = PurePosixPath(safe_name(name))
-    free, k = str(path.with_suffix(suffix)), 1
-    while free in taken:
-        k += 1
-        free = str(path.with_name(f"{path.stem}_{k}{suffix}"))
-    taken.add(free)
-    return free
-
-
 @dataclass(frozen=True)
 class _Converter:
-    """`complete`: categories that are annotated in every image."""
+    """`complete`: categories that were looked for in every image, also in those that show no label of them."""
 
     options: ImportOptions
     placing: Placing
@@ -155,11 +149,11 @@ class _Converter:
 
     def _ready(self, image: SourceImage) -> _Ready:
         annotation, options = image.read(), self.options
-        notes = list(annotation.notes)
+        notes, maps = list(annotation.notes), _shape_of_maps(annotation)
         where = image.file if isinstance(image.file, Path) else image.name
         try:
             with open_picture(image.file) as picture:
-                upright = _upright_shape(picture, image.shape)
+                upright = _upright_shape(picture, image.shape, maps)
                 if orientation(picture) not in (1, *TURNS) or (
                     orientation(picture) in TURNS and picture.size == upright[::-1]
                 ):
@@ -172,38 +166,45 @@ class _Converter:
             raise BadImageError(f"Image {where} is missing: put it there.") from None
         except IMAGE_ERRORS as error:
             raise BadImageError(f"Image {where} cannot be read ({error}): write it again.") from error
-        shape = _annotated_shape(annotation, image.shape) or upright
+        shape = image.shape or maps or upright
         _require_shape((rgb.height, rgb.width), shape, where, exact=image.shape is not None)
         sampling = Sampling(shape, options.crop, options.label_size)
         planes = label_planes(annotation, self.placing, sampling, options.min_area)
         whole = [concept for label in annotation.whole if (concept := self.placing(label))]
         annotated = {plane.category for plane in planes} | {category for category, _ in whole}
         none = np.zeros(sampling.label_shape, np.uint8)
-        planes += [Plane(category, none, [""]) for category in self.complete if category not in annotated]
+        without = [category for category in self.complete if category not in annotated]
+        planes += [Plane(category, none, [""]) for category in without]
         file, image_shape = image.file, (rgb.height, rgb.width)
         box = crop_box(image_shape, options.crop)
         if options.image_size != "source" or box[2:] != image_shape:
             file, suffix = _jpeg(rgb, box, resized(box[2:], options.image_size)), ".jpg"
             image_shape = resized(box[2:], options.image_size)
-        return _Ready(file, suffix, image_shape, sampling.label_shape, planes, whole, notes)
+        return _Ready(file, suffix, image_shape, sampling.label_shape, planes, whole, without, notes)
 
 
-def _upright_shape(picture: Image.Image, stated: tuple[int, int] | None) -> tuple[int, int]:
-    """(H, W) that the annotation states; else that of the picture as viewers show it, turned by its orientation tag."""
+def _upright_shape(
+    picture: Image.Image, stated: tuple[int, int] | None, maps: tuple[int, int] | None
+) -> tuple[int, int]:
+    """(H, W) that the annotation states; that of its label pictures, if it is the picture's, as stored or turned; else that of
+    the picture as viewers show it, turned by its orientation tag."""
     if stated is not None:
         return stated
+    if maps in (picture.size, picture.size[::-1]):
+        return maps
     return picture.size if orientation(picture) in TURNS else (picture.height, picture.width)
 
 
-def _annotated_shape(annotation: Annotation, stated: tuple[int, int] | None) -> tuple[int, int] | None:
+def _shape_of_maps(annotation: Annotation) -> tuple[int, int] | None:
     shapes = [layer.codes.shape for layer in annotation.layers if isinstance(layer, IndexMap)]
-    return stated or ((shapes[0][0], shapes[0][1]) if shapes else None)
+    return (shapes[0][0], shapes[0][1]) if shapes else None
 
 
 def _require_shape(image: tuple[int, int], annotated: tuple[int, int], where: Path | str, *, exact: bool) -> None:
     """Labels of another image, or of one that was cropped, must not be stretched over this one."""
-    ratio = image[0] * annotated[1] / (image[1] * annotated[0])
-    if image != annotated and (exact or abs(ratio - 1) > ASPECT_TOLERANCE):
+    if image == annotated:
+        return
+    if exact or abs(image[0] * annotated[1] / (image[1] * annotated[0]) - 1) > ASPECT_TOLERANCE:
         raise BadImageError(
             f"Image {where} is {image[0]} high and {image[1]} wide, but its annotation {annotated[0]} and {annotated[1]}: put "
             f"the image there that was annotated."

@@ -9,6 +9,7 @@ their `z_order`. Format: docs.cvat.ai, "XML annotation format".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,13 +48,18 @@ def read(path: Path, *, images: Path | None = None) -> Source:
     found = []
     for k, image in enumerate(root.iter("image")):
         where = f"{path}, image {image.get('name', k)}"
-        shape = (int(_number(image, "height", where)), int(_number(image, "width", where)))
-        name = image.get("name", "").replace("\\", "/")
-        if not name or ".." in name.split("/") or name.startswith("/"):
+        name, subset = image.get("name", "").replace("\\", "/"), image.get("subset", "")
+        if not name or ".." in f"{subset}/{name}".split("/") or name.startswith("/") or subset.startswith("/"):
             raise UserError(f"{where}: the name {name!r} is none of a file in the folder of images; correct it.")
-        subset = image.get("subset", "").lower()
-        split = SPLITS.get(subset, subset) or None
-        reader = partial(_annotation, image, shape, where)
+        if subset and (images / subset / name).is_file():  # of a project with subsets
+            name = f"{subset}/{name}"
+        split = SPLITS.get(subset.lower(), subset.lower()) or None
+        shape: tuple[int, int] | None = None
+        try:
+            shape = int(_number(image, "height", where)), int(_number(image, "width", where))
+            reader = partial(_annotation, image, shape, where)
+        except BadImageError as error:
+            reader = partial(_refused, error)
         found.append(SourceImage(file=images / name, name=name, split=split, shape=shape, read=reader))
     require_images(found, path, "image")
     known = tuple(labels.values())
@@ -92,6 +98,10 @@ def _annotation(image: ElementTree.Element, size: tuple[int, int], where: str) -
     return found
 
 
+def _refused(error: BadImageError) -> Annotation:
+    raise error
+
+
 def _drawing(shape: ElementTree.Element, size: tuple[int, int], where: str) -> Callable[[], np.ndarray]:
     number = partial(_number, shape, where=where)
     turn = number("rotation") if shape.get("rotation") else 0.0
@@ -122,6 +132,9 @@ def _runs(text: str, place: list[int], size: tuple[int, int], where: str) -> np.
 
 def _number(shape: ElementTree.Element, key: str, where: str) -> float:
     try:
-        return float(shape.get(key, ""))
+        number = float(shape.get(key, ""))
     except ValueError:
-        raise BadImageError(f"{where}: {key!r} is {shape.get(key)!r}, which is no number; export it again.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadImageError(f"{where}: {key!r} is {shape.get(key)!r}, which is no number; export it again.")
+    return number

@@ -5,18 +5,20 @@
 
 Equal names become one label, and a label serves all its categories, as in Broden itself; images lie in a folder for each set.
 Where a set has not annotated a category, its images stay without it. Pictures are linked where the disk can: they take no room.
+What cannot stand in a name becomes "_".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from data_prep.broden import Broden, open_broden
-from data_prep.broden_writer import BrodenWriter, Plane, write_broden
+from data_prep.broden_writer import BrodenWriter, Plane, free_name, safe_name, write_broden
 from data_prep.colours import NAMES, colour_codes
 from data_prep.common.errors import UserError
 from data_prep.common.pictures import IMAGE_ERRORS, in_threads, open_picture, rgb_picture
@@ -36,10 +38,11 @@ def join_broden(roots: Sequence[str | Path], out: str | Path, progress: Progress
     sets = [open_broden(root) for root in roots]
     categories = list(dict.fromkeys(category for data in sets for category in data.categories))
     total, done = sum(len(data.images) for data in sets), 0
+    taken: set[str] = set()
     with write_broden(out, categories) as writer:
         for data, folder in zip(sets, _folders(sets), strict=True):
             for index, (planes, whole) in enumerate(_labels(data)):
-                _add(writer, data, index, f"{folder}/{data.images[index].name}", planes, whole)
+                _add(writer, data, index, free_name(f"{folder}/{data.images[index].name}", taken), planes, whole)
                 done += 1
                 progress("joining", done, total)
     return Path(out)
@@ -54,10 +57,11 @@ def add_colors(root: str | Path, out: str | Path, progress: Progress = silent) -
     data = open_broden(root)
     if COLOR in data.categories:
         raise UserError(f"{root} has the category {COLOR} already: it needs no other.")
+    taken: set[str] = set()
     with write_broden(out, [COLOR, *data.categories]) as writer:
         colours = in_threads(lambda index: color_plane(data, index), range(len(data.images)))
         for index, (colour, (planes, whole)) in enumerate(zip(colours, _labels(data), strict=True)):
-            _add(writer, data, index, data.images[index].name, [colour, *planes], whole)
+            _add(writer, data, index, free_name(data.images[index].name, taken), [colour, *planes], whole)
             progress("colors", index + 1, len(data.images))
     return Path(out)
 
@@ -78,8 +82,14 @@ def color_plane(data: Broden, index: int) -> Plane:
 
 def _folders(sets: Sequence[Broden]) -> list[str]:
     """A folder for each set, called as it is, with a number where two are called alike."""
-    names = [data.name for data in sets]
-    return [f"{name}-{k}" if names.count(name) > 1 else name for k, name in enumerate(names, 1)]
+    names = [safe_name(data.name) for data in sets]
+    folders: list[str] = []
+    for k, name in enumerate(names, 1):
+        folder, numbers = name, count(k)
+        while folder in folders or names.count(folder) > (folder == name):
+            folder = f"{name}-{next(numbers)}"
+        folders.append(folder)
+    return folders
 
 
 def _labels(data: Broden) -> Iterator[tuple[list[Plane], list[tuple[str, str]]]]:

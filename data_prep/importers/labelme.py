@@ -43,6 +43,8 @@ def read(path: Path) -> Source:
     """Every JSON file in the folder and the folders in it. Raises `UserError` for one that is none of LabelMe's."""
     found, labels = [], {}
     for file in sorted(require_folder(path).rglob("*.json")):
+        if any(part.startswith(".") for part in file.relative_to(path).parts):
+            continue
         content = read_json(file)
         shapes = [(f"{file}, shapes[{k}]", s) for k, s in enumerate(value_of(content, "shapes", list, file))]
         for where, shape in shapes:
@@ -50,9 +52,10 @@ def read(path: Path) -> Source:
             labels[name] = SourceLabel(name, "object")
         image, suffix = _image(file, content)
         height, width = content.get("imageHeight"), content.get("imageWidth")
-        size = (height, width) if isinstance(height, int) and isinstance(width, int) else _size(image, file)
+        size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
         name = file.relative_to(path).with_suffix(suffix).as_posix()
-        found.append(SourceImage(file=image, name=name, shape=size, read=partial(_annotation, shapes, size, labels)))
+        reader = partial(_annotation, shapes, size or partial(_size, image, file), labels)
+        found.append(SourceImage(file=image, name=name, shape=size, read=reader))
     require_images(found, path, "JSON file of LabelMe")
     known = tuple(labels.values())
     return Source(images=found, labels=known, complete=known)
@@ -82,15 +85,18 @@ def _size(image: Path | bytes, file: Path) -> tuple[int, int]:
         with open_picture(image) as picture:
             return picture.size if orientation(picture) in TURNS else (picture.height, picture.width)
     except IMAGE_ERRORS as error:
-        raise UserError(
+        raise BadImageError(
             f"The image of {file} cannot be read ({error}), and the file does not state its size: put it there."
         ) from error
 
 
 def _annotation(
-    shapes: list[tuple[str, dict[str, Any]]], size: tuple[int, int], labels: dict[str, SourceLabel]
+    shapes: list[tuple[str, dict[str, Any]]],
+    size: tuple[int, int] | Callable[[], tuple[int, int]],
+    labels: dict[str, SourceLabel],
 ) -> Annotation:
     found = Annotation()
+    size = size() if callable(size) else size
     for where, shape in shapes:
         if shape.get("shape_type") in WITHOUT_AREA:
             found.notes.append(NO_AREA)
@@ -104,10 +110,11 @@ def _drawing(shape: dict[str, Any], size: tuple[int, int], where: str) -> Callab
     points = value_of(shape, "points", list, where)
     usable = all(isinstance(p, list) and len(p) == 2 and all(isinstance(v, int | float) for v in p) for p in points)
     least = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 2}
-    if kind not in least or not usable or len(points) < least[kind]:
+    known = len(points) in (2, 4) if kind == "rectangle" else kind in least and len(points) >= least[kind]
+    if not known or not usable:
         raise BadImageError(f"{where}: a {kind} with {len(points)} points cannot be drawn; correct it in LabelMe.")
     (x0, y0), (x1, y1) = points[0], points[1]
-    if kind == "polygon":
+    if kind == "polygon" or (kind == "rectangle" and len(points) == 4):  # its corners, as X-AnyLabeling writes them
         return partial(polygon_mask, [[value for point in points for value in point]], size, where)
     if kind == "rectangle":
         return partial(rectangle_mask, (x0, y0, x1, y1), size)

@@ -43,7 +43,9 @@ def read(
     ]
     sources.require_images(found, masks, "label picture")
     known = tuple(dict.fromkeys(labels.values()))
-    notes = ["images without a label picture, left out"] * len(set(pictures) - set(maps))
+    label_files = {file.resolve() for file in maps.values()}  # which may lie among the images
+    left_out = [file for stem, file in pictures.items() if stem not in maps and file.resolve() not in label_files]
+    notes = ["images without a label picture, left out"] * len(left_out)
     return Source(images=found, labels=known, complete=known, notes=notes)
 
 

@@ -78,7 +78,7 @@ class SourceImage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Everything that is to be imported. labels: those known beforehand. complete: labels that were looked for in every image,
-    so that an image without them shows none."""
+    so that an image without them shows none; such images are counted and told."""
 
     images: Sequence[SourceImage]
     labels: Sequence[SourceLabel] = ()

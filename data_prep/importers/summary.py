@@ -1,11 +1,12 @@
-"""What is in a set, category by category, as its tables state it.
+"""What is in a set, category by category.
 
-for row in summary(open_broden("sets/coco")):
+for row in summary(open_broden("sets/coco"), check_broden("sets/coco").annotated):
     print(*row.cells(least=10))
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data_prep.broden import Broden
@@ -13,7 +14,7 @@ from data_prep.broden import Broden
 
 @dataclass(frozen=True, slots=True)
 class CategorySummary:
-    """annotated: images in which the category is annotated. n_images: images of each label, those in most images first."""
+    """annotated: images with some label of it, those that dissection counts. n_images: of each label, those in most first."""
 
     category: str
     annotated: int
@@ -30,11 +31,11 @@ class CategorySummary:
         return [self.category, f"{self.annotated:,}", f"{len(self.n_images):,}", f"{enough:,}", first]
 
 
-def summary(data: Broden) -> list[CategorySummary]:
-    """A row for each category; a label that states no number of images counts as 0."""
+def summary(data: Broden, annotated: Mapping[str, int]) -> list[CategorySummary]:
+    """A row for each category, by the `annotated` of a `BrodenReport`; a label that states no number of images counts as 0."""
     rows = []
     for category in data.categories:
         stated = data.frequencies(category)
-        annotated = sum(bool(row.maps.get(category) or row.numbers.get(category)) for row in data.rows)
-        rows.append(CategorySummary(category, annotated, dict(sorted(stated.items(), key=lambda pair: -pair[1]))))
+        n_images = dict(sorted(stated.items(), key=lambda pair: -pair[1]))
+        rows.append(CategorySummary(category, annotated[category], n_images))
     return rows

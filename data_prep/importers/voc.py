@@ -38,10 +38,10 @@ def read(path: Path) -> Source:
     maps = by_stem(require_folder(path / "SegmentationClass", "VOC's segmentation has its label pictures there"))
     numbers, colours = _labels(path / "labelmap.txt")
     splits: dict[str, str] = {}
+    lists = {listed.stem.lower(): listed for listed in sorted((path / "ImageSets" / "Segmentation").glob("*.txt"))}
     for split in ("train", "val", "test"):
-        listed = path / "ImageSets" / "Segmentation" / f"{split}.txt"
-        if listed.is_file():
-            splits |= dict.fromkeys(read_text(listed).split(), split)
+        if split in lists:  # tools put names with spaces into quotes
+            splits |= dict.fromkeys((line.strip().strip('"') for line in read_text(lists[split]).splitlines()), split)
     pictures = by_stem(path / "JPEGImages")
     found = []
     for stem, file in maps.items():

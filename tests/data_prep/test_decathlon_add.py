@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_prep import check_decathlon, open_decathlon
 from data_prep.common.errors import UserError
@@ -104,6 +106,20 @@ def test_equal_images_of_a_class_never_part(tmp_path):
     assert sum(sum(n.values()) for n in added.n_images.values()) == 40
 
 
+def test_equal_images_of_two_classes_never_part(tmp_path):
+    source = folders(tmp_path / "photos", {"a": 10, "b": 10})
+    for path in list((source / "a").iterdir())[:6]:
+        Image.open(path).save(source / "b" / f"copy-{path.name}")
+    added = add_domain("mine", source, tmp_path / "root")
+    assert len(added.duplicates) == 6
+    found = [split.keys() for split in images(tmp_path / "root", "mine").values()]
+    assert (
+        not (found[0] & found[1] or found[0] & found[2] or found[1] & found[2])
+        and len(set.union(*map(set, found))) == 20
+    )
+    assert all(n > 0 for of_class in added.n_images.values() for n in of_class.values())
+
+
 def test_a_table(tmp_path):
     source = folders(tmp_path / "photos", {"x": 14})
     rows = [f"x/{i}.png,{'=cat' if i % 2 else 'dog'}" for i in range(14)]
@@ -130,6 +146,19 @@ def test_pictures_that_no_decathlon_holds(tmp_path):
     assert check_decathlon(tmp_path / "root").n_faults == 0
 
 
+@pytest.mark.parametrize("tag", range(2, 9))
+@pytest.mark.parametrize("side", [12, 16])
+def test_photographs_stand_upright_whatever_their_tag(tmp_path, tag, side):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    source = folders(tmp_path / "photos", {"a": 3, "b": 2})
+    picture(50, side, 16).save(source / "b" / "tagged.png", exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(source / "b" / "tagged.png")))
+    add_domain("mine", source, tmp_path / "root")
+    held = {pixels for of_split in images(tmp_path / "root", "mine").values() for pixels in of_split}
+    assert upright.tobytes() in held and len(held) == 6
+
+
 def test_a_domain_is_replaced_only_when_asked(tmp_path):
     add_domain("mine", folders(tmp_path / "one", {"a": 5, "b": 5}), tmp_path / "root")
     before = images(tmp_path / "root", "mine")
@@ -144,11 +173,39 @@ def test_a_domain_is_replaced_only_when_asked(tmp_path):
     assert check_decathlon(tmp_path / "root").n_faults == 0
 
 
+@pytest.mark.parametrize("tar", ["mine.tar", "mine_train.tar"])
+def test_a_tar_is_replaced_too(tmp_path, tar):
+    data = tmp_path / "root/data"
+    source = folders(tmp_path / "one", {"a": 5, "b": 5})
+    add_domain("mine", source, tmp_path / "root")
+    before = images(tmp_path / "root", "mine")["train"]
+    with tarfile.open(data / tar, "w") as file:
+        file.add(data / "mine", arcname="data/mine")
+    shutil.rmtree(data / "mine")
+    for path in (tmp_path / "root/annotations").glob("*.json"):
+        path.rename(path.with_suffix(".old"))
+    with pytest.raises(UserError, match="has a domain 'mine' already"):
+        add_domain("mine", source, tmp_path / "root")
+    for path in (tmp_path / "root/annotations").glob("*.old"):
+        path.rename(path.with_suffix(".json"))
+    other = folders(tmp_path / "two", {"a": 5, "b": 5}, seed=500)
+    add_domain("mine", other, tmp_path / "root", overwrite=True)
+    assert not images(tmp_path / "root", "mine")["train"].keys() & before.keys()
+
+
+def test_a_name_may_begin_another(tmp_path):
+    source = folders(tmp_path / "photos", {"a": 3, "b": 3})
+    for name in ("birds_small", "birds"):
+        add_domain(name, source, tmp_path / "root")
+    assert open_decathlon(tmp_path / "root").domains == ("birds", "birds_small")
+
+
 @pytest.mark.parametrize(
     ("name", "make", "words"),
     [
         ("dtd", lambda t: folders(t / "p", {"a": 5, "b": 5}), "'dtd' is a domain of the official decathlon"),
         ("../x", lambda t: t, "is not usable; use letters, digits"),
+        ("x_train", lambda t: t, "without a split at its end"),
         ("x", lambda t: t / "none", "There is no .*none: give a folder of images, or a CSV file"),
         ("x", lambda t: folders(t / "p", {"a": 5}), "has images of 1 classes, and there must be two"),
         ("x", lambda t: folders(t / "p", {"a": 5, "b": 0}), "has images of 1 classes"),

@@ -33,6 +33,24 @@ def test_a_folder_with_something_in_it_is_refused_and_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_what_could_not_be_replaced_in_the_end_is_refused_at_once(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    (tmp_path / "broken").symlink_to(tmp_path / "none")
+    monkeypatch.chdir(tmp_path / "empty")
+    for root in (Path(), Path("../empty"), tmp_path / "link", tmp_path / "broken"):
+        with pytest.raises(UserError, match="already there"), new_folder(root):
+            pytest.fail("the set would be made in vain")
+
+
+def test_a_file_elsewhere_that_fails_is_named(tmp_path):
+    sentence = r"none.txt cannot be used \(No such file or directory\), and .*set was not written"
+    with pytest.raises(UserError, match=sentence), new_folder(tmp_path / "set"):
+        (tmp_path / "none.txt").read_text()
+    with pytest.raises(UserError, match="set could not be written"), new_folder(tmp_path / "set") as scratch:
+        (scratch / "none.txt").read_text()
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "set") as scratch:
         (scratch / "half").write_text("")

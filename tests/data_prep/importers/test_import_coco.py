@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from read_back import box, import_whole, picture, read_back, same
 
+from data_prep import open_broden
 from data_prep.common.errors import UserError
-from data_prep.importers import import_labels
+from data_prep.importers import ImportOptions, import_labels
+from data_prep.importers.convert import NO_LABEL
 from data_prep.importers.regions import polygon_mask, rle_mask
 
 SHAPE = (10, 12)
@@ -120,6 +122,7 @@ def test_what_overlaps_is_kept_crowds_are_regions_and_instances_of_a_label_are_o
     assert report.notes == {
         "crowd regions, imported as regions of their label": 1,
         "annotations without a polygon or run lengths, left out": 2,
+        NO_LABEL.format("object"): 1,
     }
     assert report.splits == {"val": 2}
     shown = read_back(import_whole("coco", path, tmp_path / "out"))["a.jpg"]
@@ -134,10 +137,17 @@ def test_stuff_marks_what_is_no_stuff_by_a_category_that_is_no_label(tmp_path):
             {"category_id": SKY, "segmentation": {"size": list(SHAPE), "counts": compressed(sky)}},
             {"category_id": 183, "segmentation": {"size": list(SHAPE), "counts": compressed(~sky)}},
         ],
-        "stuff_val2017.json",
+        "stuff_Validation.json",
     )
-    out = import_whole("coco", tmp_path / "in", tmp_path / "out", {"kind": "stuff"}, to=("sky/*=material",))
+    out = import_whole(
+        "coco",
+        tmp_path / "in",
+        tmp_path / "out",
+        {"kind": "stuff", "images": tmp_path / "in/val2017"},
+        to=("sky/*=material",),
+    )
     assert same(read_back(out)["a.jpg"], {("material", "sky-other"): sky})
+    assert {image.split for image in open_broden(out).images} == {"val"}, "splits are read in any case"
 
 
 def panoptic(root: Path, ids: np.ndarray, segments: list[dict]) -> Path:
@@ -214,6 +224,18 @@ def test_a_broken_file_ends_in_one_sentence(tmp_path, more, sentence):
     regions = [] if "images" in more else [REGION]
     with pytest.raises(UserError, match=sentence):
         import_labels("coco", write(tmp_path / "in", regions, **more), tmp_path / "out")
+
+
+@pytest.mark.parametrize("size", [(0, 12), (10, 0)])
+def test_an_image_of_no_size_is_refused_or_left_out(tmp_path, size):
+    images = [
+        {"id": n, "file_name": f"{'ab'[n]}.jpg", "height": high, "width": wide}
+        for n, (high, wide) in enumerate((SHAPE, size))
+    ]
+    path = write(tmp_path / "in", [REGION], images=images)
+    with pytest.raises(UserError, match="is 10 high and 12 wide, but its annotation"):
+        import_labels("coco", path, tmp_path / "out")
+    assert import_labels("coco", path, tmp_path / "out", options=ImportOptions(skip_bad=True)).n_images == 1
 
 
 @pytest.mark.parametrize(("content", "sentence"), [("{", "is no JSON"), ("[]", "holds a list where an object belongs")])

@@ -37,11 +37,11 @@ def rgb(codes: np.ndarray, colours: dict[int, tuple[int, int, int]]) -> Image.Im
 
 
 def voc(root: Path) -> Path:
-    for name in ("2007_a", "2007_b", "2007_none"):
+    for name in ("2007_a", "2007 b", "2007_none"):
         picture(root / f"JPEGImages/{name}.jpg", SHAPE)
     save(root / "SegmentationClass/2007_a.png", CODES, COLOURS)
-    save(root / "SegmentationClass/2007_b.png", np.zeros(SHAPE), COLOURS)
-    for split, name in (("train", "2007_a"), ("val", "2007_b")):
+    save(root / "SegmentationClass/2007 b.png", np.zeros(SHAPE), COLOURS)
+    for split, name in (("Train", "2007_a"), ("val", '"2007 b"')):
         path = root / f"ImageSets/Segmentation/{split}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{name}\n")
@@ -52,9 +52,9 @@ def test_voc_by_number_and_by_colour(tmp_path):
     root, expected = voc(tmp_path / "in"), {("object", name): n == CODES for n, name in VOC.items()}
     out = import_whole("voc", root, tmp_path / "out")
     back = read_back(out)
-    assert list(back) == ["2007_a.jpg", "2007_b.jpg"] and same(back["2007_a.jpg"], expected)
-    assert back["2007_b.jpg"]["object", ""].all()
-    assert [image.split for image in open_broden(out).images] == ["train", "val"]
+    assert list(back) == ["2007 b.jpg", "2007_a.jpg"] and same(back["2007_a.jpg"], expected)
+    assert back["2007 b.jpg"]["object", ""].all()
+    assert [image.split for image in open_broden(out).images] == ["val", "train"]
     rgb(CODES, COLOURS).save(root / "SegmentationClass/2007_a.png")
     assert same(read_back(import_whole("voc", root, tmp_path / "colours"))["2007_a.jpg"], expected)
 
@@ -66,7 +66,7 @@ def test_voc_with_names_of_ones_own(tmp_path):
     )
     codes = np.array([[0, 1, 2]] * 3)
     picture(root / "JPEGImages/2007_a.jpg", (3, 3))
-    (root / "SegmentationClass/2007_b.png").unlink()
+    (root / "SegmentationClass/2007 b.png").unlink()
     expected = {("object", "wing nut"): codes == 1, ("object", "bolt"): codes == 2}
     save(root / "SegmentationClass/2007_a.png", codes)
     assert same(read_back(import_whole("voc", root, tmp_path / "numbers"))["2007_a.jpg"], expected)
@@ -133,7 +133,8 @@ PARTS_OF_PARTS[2, 3] = PLATE
 def test_the_full_ade20k_with_levels_of_parts(tmp_path, release, full):
     """full: whether an object covers every pixel, so that no instance is 0."""
     objects, instances = (OBJECTS[:4], OBJECT_INSTANCES[:4]) if full else (OBJECTS, OBJECT_INSTANCES)
-    stem = tmp_path / "in/images/validation/h/hallway/ADE_val_00000007"
+    folder = "Validation/h/hallway/indoor" if release == "2016" else "ADE/validation/urban/hallway__indoor"
+    stem = tmp_path / "in/images" / folder / "ADE_val_00000007"
     picture(stem.with_suffix(".jpg"), objects.shape)
     colour_coded(objects, instances).save(f"{stem}_seg.png")
     n = len(objects)
@@ -151,10 +152,11 @@ def test_the_full_ade20k_with_levels_of_parts(tmp_path, release, full):
         ]
         Path(f"{stem}.json").write_text(json.dumps({"annotation": {"object": entries}}))
     out = import_whole("ade20k", tmp_path / "in", tmp_path / "out")
-    shown = read_back(out)["images/validation/h/hallway/ADE_val_00000007.jpg"]
+    shown = read_back(out)[f"images/{folder}/ADE_val_00000007.jpg"]
+    scene = "hallway_indoor-s" if release == "2016" else "hallway__indoor-s"
     expected = {
         ("object", "wall"): objects == WALL, ("object", "double door"): objects == DOOR, ("object", "person"): objects == PERSON,
-        ("part", "knob"): PARTS[:n] > 0, ("part", "plaque"): PARTS_OF_PARTS[:n] > 0, ("scene", "hallway-s"): objects >= 0,
+        ("part", "knob"): PARTS[:n] > 0, ("part", "plaque"): PARTS_OF_PARTS[:n] > 0, ("scene", scene): objects >= 0,
     }  # fmt: skip
     assert same(shown, {key: mask for key, mask in expected.items() if mask.any()})
     assert open_broden(out).images[0].split == "val"

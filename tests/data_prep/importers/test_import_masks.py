@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ from PIL import Image
 from read_back import box, import_whole, picture, read_back, same
 
 from data_prep import open_broden
+from data_prep.broden_check import check_broden
 from data_prep.common.errors import UserError
 from data_prep.importers import ImportOptions, import_labels
+from data_prep.importers.convert import NO_LABEL
+from data_prep.importers.summary import summary
+from dissect.tally import flatten
 
 SHAPE = (6, 8)
 CODES = np.array([[0] * 8, [1] * 8, [2] * 8, [255] * 8, [2, 1] * 4, [0] * 8])
@@ -82,12 +87,30 @@ def test_an_image_without_any_label_was_annotated_all_the_same(tmp_path):
     assert list(back) == ["a.jpg", "b.jpg"] and back["b.jpg"]["object", ""].all()
 
 
+def test_images_without_any_label_of_a_category_are_told_and_counted_as_dissection_does(tmp_path):
+    """a shows 1 and 2, b none, c only 2, which is a part; nothing shows 3, whose category is not in the set."""
+    pictures = {"a": CODES % 3, "b": CODES * 0, "c": CODES // 255 * 2}
+    root = source(tmp_path / "in", "1,cat\n2,leg\n3,wool\n", **pictures)
+    options = ImportOptions(to=("leg=part", "wool=material"))
+    report = import_labels("masks", root, tmp_path / "out", options=options)
+    assert report.notes == {NO_LABEL.format("object"): 2, NO_LABEL.format("part"): 1}
+    data = open_broden(report.root)
+    of_concept = np.array([data.categories.index(concept.category) for concept in data.concepts])
+    counted = sum(flatten(data.read_labels(n), of_concept, 2).annotated.astype(int) for n in range(3))
+    found = summary(data, check_broden(report.root).annotated)
+    assert [(row.category, row.annotated) for row in found] == list(zip(data.categories, counted.tolist(), strict=True))
+    assert {row.category: row.annotated for row in found} == {"object": 1, "part": 2}
+
+
 def test_label_pictures_may_be_called_after_their_images(tmp_path):
     root = source(tmp_path / "in", "1,cat\n", a=CODES % 2)
     (root / "masks/a.png").rename(root / "masks/a_mask.png")
     save_codes(root / "masks/a_edges.png", CODES * 0 + 7, "L")
     back = read_back(import_whole("masks", root, tmp_path / "out", {"ending": "_mask"}))
     assert same(back["a.jpg"], {("object", "cat"): CODES % 2 == 1})
+    together = shutil.move(root / "masks/a_mask.png", root / "images/a_mask.png")
+    report = import_labels("masks", root, tmp_path / "one", masks=together.parent, ending="_mask")
+    assert (report.n_images, report.notes) == (1, {}), "a label picture is no image without one"
 
 
 def test_names_are_mapped_joined_and_left_out_and_go_to_categories(tmp_path):
@@ -172,6 +195,19 @@ def test_an_image_on_its_side_is_turned_as_its_annotation_was(tmp_path, kept):
     )
 
 
+@pytest.mark.parametrize("shape", [(6, 9), (100, 101)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_image_with_a_tag_is_turned_where_its_label_picture_is(tmp_path, shape, turned):
+    """Stored (H, W) with a tag that turns it; the rounding allowed for smaller label pictures must not hide which it is."""
+    labelled = shape[::-1] if turned else shape
+    root = source(tmp_path / "in", "1,cat\n", a=np.ones(labelled, int))
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.new("RGB", shape[::-1]).save(root / "images/a.jpg", exif=tag)
+    record = open_broden(import_whole_with_warnings(root, tmp_path / "out", "source")).images[0]
+    assert record.image_shape == record.label_shape == labelled
+
+
 def import_whole_with_warnings(root: Path, out: Path, kept: object) -> Path:
     return import_labels("masks", root, out, options=ImportOptions(label_size="source", image_size=kept)).root
 
@@ -227,6 +263,8 @@ def test_bad_images_may_be_left_out(tmp_path):
         ({"min_area": 0}, "`min_area` 0"),
         ({"to": ("wall",)}, "`to` has 'wall': write LABEL=CATEGORY"),
         ({"category": "a/b"}, "'a/b' cannot name a category"),
+        ({"category": "thing "}, "'thing ' cannot name a category: .* no space at either end"),
+        ({"category": "Unnamed: 3"}, "'Unnamed: 3' cannot name a category"),
     ],
 )
 def test_options_out_of_range(tmp_path, options, sentence):
@@ -247,8 +285,10 @@ def test_classes_are_labels_of_the_whole_image(tmp_path):
 
 
 def test_splits_of_folders_are_kept_unless_told_otherwise(tmp_path):
-    for name in ("train/cat/a.jpg", "valid/cat/b.jpg", "test/dog/c.jpg"):
+    for name in ("train/cat/a.jpg", "valid/cat/b.jpg", "test/dog/c.jpg", "sheet.png", "train/sheet.png"):
         picture(tmp_path / "in" / name)
+    left_out = {"images that lie in no class's folder, left out": 2}
+    assert import_labels("classes", tmp_path / "in", tmp_path / "usual").notes == left_out
     kept = open_broden(import_whole("classes", tmp_path / "in", tmp_path / "kept"))
     assert {image.name: image.split for image in kept.images} == {
         "train/cat/a.jpg": "train", "valid/cat/b.jpg": "val", "test/dog/c.jpg": "test",
@@ -267,3 +307,5 @@ def test_concept_folders_share_images_and_random_ones_show_none(tmp_path):
     names = {name: sorted(key[1] for key in shown if key[1]) for name, shown in back.items()}
     assert names == {"random500_0/d.png": [], "striped/a.png": ["striped", "zebra"], "zebra/c.png": ["zebra"]}
     assert back["random500_0/d.png"]["concept", ""].all(), "it was looked for and is not there"
+    report = import_labels("concept-images", tmp_path / "in", tmp_path / "usual")
+    assert report.notes[NO_LABEL.format("concept")] == 1

@@ -14,7 +14,8 @@ from read_back import box, import_whole, picture, read_back, same
 
 from data_prep import open_broden
 from data_prep.common.errors import UserError
-from data_prep.importers import import_labels
+from data_prep.importers import ImportOptions, import_labels
+from data_prep.importers.convert import NO_LABEL
 
 SHAPE = (10, 12)
 
@@ -53,6 +54,7 @@ def test_labelme_has_polygons_rectangles_circles_and_masks(tmp_path):
         [
             shape("Straße", None, SQUARE),
             shape("box", "rectangle", [[11, 9], [4, 4]]),
+            shape("corners", "rectangle", SQUARE),
             shape("wheel", "circle", [[3, 6], [3, 8.5]]),
             shape("mask", "mask", [[10, 8], [12, 9]], mask=png(part)),
             shape("way", "linestrip", [[0, 0], [5, 5]]),
@@ -64,7 +66,7 @@ def test_labelme_has_polygons_rectangles_circles_and_masks(tmp_path):
     out = import_whole("labelme", root, tmp_path / "out", to=("wheel=part",))
     assert same(read_back(out)["fotos/ä b.jpg"], {
         ("object", "Straße"): box(SHAPE, 1, 2, 5, 7), ("object", "box"): box(SHAPE, 4, 4, 9, 11),
-        ("part", "wheel"): circle(3, 6, 2.5), ("object", "mask"): mask,
+        ("object", "corners"): box(SHAPE, 1, 2, 5, 7), ("part", "wheel"): circle(3, 6, 2.5), ("object", "mask"): mask,
     })  # fmt: skip
     assert import_labels("labelme", root, tmp_path / "again").notes == {
         "points and lines, which have no area, left out": 2
@@ -88,12 +90,30 @@ def test_a_file_of_an_old_labelme_states_no_size_and_windows_writes_backslashes(
     assert open_broden(out).images[0].label_shape == SHAPE
 
 
+@pytest.mark.parametrize("more", [{"imageHeight": None, "imagePath": "none.jpg"}, {"imageHeight": 0}])
+def test_a_labelme_file_of_no_size_is_left_out_and_hidden_ones_are_not_read(tmp_path, more):
+    root = labelme(tmp_path / "in", [shape("a", None, SQUARE)])
+    good = json.loads((root / "fotos/ä b.json").read_text(encoding="utf-8"))
+    picture(root / "b.jpg", SHAPE)
+    if more["imageHeight"] is None:
+        (root / "b.jpg").unlink()
+    (root / "b.json").write_text(json.dumps({**good, "imagePath": "b.jpg", **more}))
+    for hidden in (".b.json", ".trash/b.json"):
+        (root / hidden).parent.mkdir(exist_ok=True)
+        (root / hidden).write_text("no JSON")
+    with pytest.raises(UserError, match=r"1 of 2 images are missing|but its annotation 0 and 12"):
+        import_labels("labelme", root, tmp_path / "out")
+    report = import_labels("labelme", root, tmp_path / "out", options=ImportOptions(skip_bad=True))
+    assert report.n_images == 1 and list(report.notes.values()) == [1]
+
+
 @pytest.mark.parametrize(
     ("shapes", "more", "sentence"),
     [
         ([shape("a", None, [[1, 1], [2, 2]])], {}, r"shapes\[0\]: a polygon with 2 points cannot be drawn"),
         ([shape("a", None, [[1, "x"], [2, 2], [3, 3]])], {}, "a polygon with 3 points cannot be drawn"),
         ([shape("a", "blob", SQUARE)], {}, "a blob with 4 points cannot be drawn"),
+        ([shape("a", "rectangle", SQUARE[:3])], {}, "a rectangle with 3 points cannot be drawn"),
         ([shape("a", "mask", [[0, 0], [1, 1]], mask="no")], {}, "'mask' is no PNG in base64"),
         ([{"points": SQUARE}], {}, "lacks 'label'"),
         ([], {"shapes": 3}, "'shapes' is 3, which is no list"),
@@ -145,8 +165,30 @@ def test_cvat_has_polygons_boxes_ellipses_masks_and_tags(tmp_path):
     assert same(back["deep/b.jpg"], {}) and back["deep/b.jpg"]["object", ""].all()
     assert open_broden(out).images[0].split == "train"
     assert import_labels("cvat", root / "annotations.xml", tmp_path / "again").notes == {
-        "points and lines, which have no area, left out": 2
-    }
+        "points and lines, which have no area, left out": 2, NO_LABEL.format("object"): 1,
+    }  # fmt: skip
+
+
+def test_a_cvat_project_has_a_folder_for_each_subset(tmp_path):
+    images = ""
+    for n, subset in enumerate(("Train", "Validation")):
+        picture(tmp_path / f"in/images/{subset}/a.jpg", (n + 3, 4))
+        images += f"<image name='a.jpg' subset='{subset}' width='4' height='{n + 3}'><tag label='x'/></image>"
+    (tmp_path / "in/annotations.xml").write_text(f"<annotations>{images}</annotations>")
+    found = open_broden(import_whole("cvat", tmp_path / "in", tmp_path / "out")).images
+    assert [(image.name, image.split, image.image_shape) for image in found] == [
+        ("Train/a.jpg", "train", (3, 4)), ("Validation/a.jpg", "val", (4, 4)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", ["nan", "inf", "x", "0"])
+def test_a_cvat_image_of_no_size_is_refused_or_left_out(tmp_path, width):
+    root = cvat(tmp_path / "in", '<tag label="night"></tag>')
+    text = (root / "annotations.xml").read_text()
+    (root / "annotations.xml").write_text(text.replace('b.jpg" width="12"', f'b.jpg" width="{width}"'))
+    with pytest.raises(UserError, match=r"b.jpg: 'width' is .*, which is no number|but its annotation 10 and 0"):
+        import_labels("cvat", root, tmp_path / "out")
+    assert import_labels("cvat", root, tmp_path / "out", options=ImportOptions(skip_bad=True)).n_images == 1
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def pets(root: Path) -> Path:
     with write_broden(root, ["object", "part", "texture", "scene"]) as writer:
         names = ["", "cat", "dog"]
         add(writer, "a.png", [Plane("object", CAT * 1, names), Plane("object", DOG * 2, names)], [("texture", "hair")])
-        add(writer, "b.png", [Plane("object", DOG * 1, ["", "dog"]), Plane("part", CAT * 1, ["", "hair"])])
+        add(writer, "b.png", [Plane("object", DOG, ["", "dog"]), Plane("part", CAT * 1, ["", "hair"])])
         add(writer, "c.png", [Plane("object", CAT * 0, [""])])
     return root
 
@@ -87,6 +87,10 @@ def test_no_label_map_takes_the_name_of_an_image(tmp_path):
         ({"label_shape": (4, 0)}, r"sizes lie in 1\.\."),
         ({"label_shape": (4, 5)}, r"has the shape \(4, 6\), but `label_shape` is \(4, 5\)"),
         ({"planes": [Plane("colour", CAT * 1, ["", "x"])]}, "label '' of 'colour'; known: object"),
+        ({"planes": [Plane("object", CAT * 2 - 1, ["", "x"])]}, "has the code -1, which is no place in its 2 names"),
+        ({"planes": [Plane("object", CAT * 2, ["", "x"])]}, "has the code 2, which is no place in its 2 names"),
+        ({"planes": [Plane("object", CAT * 1.0, ["", "x"])]}, "has codes of type float64: give whole numbers"),
+        ({"whole": [("object", "")]}, "has the label '' of 'object' in `whole`"),
     ],
 )
 def test_the_writer_refuses_what_could_not_be_read(tmp_path, more, sentence):
@@ -132,6 +136,21 @@ def test_joined_sets_share_names_and_keep_categories_apart(tmp_path):
     assert {image.name.split("/")[0] for image in open_broden(alike).images} == {"one-1", "one-2"}
     with pytest.raises(UserError, match="`roots` has 1 folder: name two"):
         data_prep.join_broden([tmp_path / "one"], tmp_path / "no")
+
+
+def test_names_that_cannot_be_kept_are_changed_and_numbered(tmp_path):
+    for folder in ("my;set", "train", "val/train", "train-1"):
+        pets(tmp_path / folder)
+    odd = tmp_path / "my;set"
+    index = (odd / "index.csv").read_text()
+    (odd / "index.csv").write_text(index.replace("a.png", '"a ""x"".png"').replace("b.png", "a _x_.png"))
+    (odd / "images/a.png").rename(odd / 'images/a "x".png')
+    (odd / "images/b.png").rename(odd / "images/a _x_.png")
+    coloured = data_prep.add_colors(odd, tmp_path / "coloured")
+    assert sorted(read_back(coloured)) == ["a _x_.png", "a _x__2.png", "c.png"]
+    sets = [tmp_path / folder for folder in ("train", "val/train", "train-1", "my;set")]
+    both = read_back(data_prep.join_broden(sets, tmp_path / "both"))
+    assert {name.split("/")[0] for name in both} == {"train-2", "train-3", "train-1", "my_set"} and len(both) == 12
 
 
 def test_colours_are_those_of_the_mean_under_each_label_pixel(tmp_path):
