@@ -75,6 +75,8 @@ class Result:
     data: the data set's name; results of different data never share a table. split: what `n_test` images came from.
     trained_on: `train` or `train+val`. parameters: of the shared body and of this domain; heads included.
     multiply_adds: of one test image of `input_size` (H, W). recipe: as resolved.
+    base_hash: of the base network that it started from, without its head; of a base network its own. shared_hash: of all that the
+    domain reads and does not own, with the trained domains that it is made from. Both are "" in older results.
     """
 
     domain: str
@@ -97,6 +99,8 @@ class Result:
     input_size: tuple[int, int] | None = None
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    base_hash: str = ""
+    shared_hash: str = ""
 
     def __post_init__(self) -> None:
         for part in (self, *([self.cost] if isinstance(self.cost, Cost) else ()), *_rows(self.parameters)):
@@ -200,15 +204,20 @@ def write_predictions(folder: str | Path, image_ids: Sequence[int], classes: Seq
     Raises `ResultError`, and writes nothing, for a class that the domain does not have.
     """
     folder = Path(folder)
+    check_classes(folder, classes, n_classes)
+    lines = [f"{int(i)},{int(c)}\n" for i, c in zip(image_ids, classes, strict=True)]
+    write_bytes(folder / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
+    if hashes := _hashes(folder):
+        write_json(folder / DONE_FILE, {**hashes, PREDICTION_FILE: file_hash(folder / PREDICTION_FILE)})
+
+
+def check_classes(folder: str | Path, classes: Sequence[int], n_classes: int) -> None:
+    """Raises `ResultError` for a class that the folder's domain does not have."""
     if wrong := [int(c) for c in classes if not 0 <= c < n_classes]:
         raise ResultError(
             f"{len(wrong)} of {len(classes)} predictions for {folder} are classes beyond its {n_classes}, such as {wrong[0]}: "
             f"the network is of another domain; give the folder's own."
         )
-    lines = [f"{int(i)},{int(c)}\n" for i, c in zip(image_ids, classes, strict=True)]
-    write_bytes(folder / PREDICTION_FILE, ("image_id,class\n" + "".join(lines)).encode())
-    if hashes := _hashes(folder):
-        write_json(folder / DONE_FILE, {**hashes, PREDICTION_FILE: file_hash(folder / PREDICTION_FILE)})
 
 
 def read_predictions(folder: str | Path, n_classes: int | None = None) -> dict[int, int]:

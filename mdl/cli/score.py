@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -51,7 +52,7 @@ def score(
     """
     from mdl.scoring.score import decathlon_score
     from mdl.scoring.submission import read_official_labels, score_submission
-    from mdl.scoring.tables import by_system
+    from mdl.scoring.tables import by_system, mixed_recipes
 
     if (submission is None) == (not folders):
         raise UserError("Give either result folders or --submission FILE to score: one of the two.")
@@ -66,11 +67,13 @@ def score(
     systems = by_system(_trained(folders, system, domains))
     if write and len(systems) != 1:
         raise UserError(f"A submission holds one system, and there are {', '.join(systems)}: choose one with --system.")
-    scores = {
-        f"{name} on {group[0].data}": decathlon_score({r.domain: (r.n_correct, r.n_test) for r in group})
-        for name, group in systems.items()
-    }
+    scores = {}
+    for name, group in systems.items():
+        title = f"{name} on {group[0].data}" + ("" if group[0].split == "test" else f", split {group[0].split}")
+        scores[title] = decathlon_score({r.domain: (r.n_correct, r.n_test) for r in group})
     _print_scores(scores, style)
+    for note in filter(None, map(mixed_recipes, systems.values())):
+        print(f"note: {note}", file=sys.stdout if style == "table" else sys.stderr)
     if write:
         _write_submission(write, folders, next(iter(systems.values())))
         print(write, file=sys.stdout if style == "table" else sys.stderr)
@@ -126,15 +129,21 @@ def _table(number: Literal[1, 2, 3], results: list[Result]) -> Table:
 
 
 def _trained(folders: Sequence[Path], system: str | None, domains: Sequence[str]) -> list[Result]:
-    """The results below the folders but those of base networks, whose cells stand in the rows."""
+    """The results below the folders, those of base networks only where they complete a row."""
     from mdl.results import read_results
+    from mdl.scoring.tables import by_system
 
-    results = [result for result in read_results(folders) if result.method != "pretrain"]
-    kept = [r for r in results if (system is None or r.system == system) and (not domains or r.domain in domains)]
+    results = read_results(folders)
+    of_domains = [result for result in results if not domains or result.domain in domains]
+    bases = [result for result in of_domains if result.method == "pretrain"]
+    kept = [r for r in of_domains if r.method != "pretrain" and system in (None, r.system)]
     if not kept:
-        there = ", ".join(sorted({r.system for r in results})) or "base networks only"
+        there = ", ".join(sorted({r.system for r in results if r.method != "pretrain"})) or "base networks only"
         raise UserError(f"No result of what was asked lies below {', '.join(map(str, folders))}; there are: {there}.")
-    return kept
+    like = {(result.data, result.split) for result in kept}
+    bases = [base for base in bases if (base.data, base.split) in like]
+    idle = by_system([*kept, *bases])
+    return [*kept, *(base for base in bases if base.system not in idle)]
 
 
 def _print_scores(scores: Mapping[str, Score], style: Style) -> None:
@@ -190,13 +199,17 @@ def _write_submission(path: Path, folders: Sequence[Path], results: Sequence[Res
     from mdl.results import PREDICTION_FILE, is_done, read_predictions, read_result
     from mdl.scoring.submission import write_submission
 
-    wanted = {(result.system, result.domain) for result in results}
+    wanted = {result.domain: result for result in results}
     predictions = {}
     for file in sorted(file for folder in folders for file in Path(folder).rglob(PREDICTION_FILE)):
         if is_done(file.parent):
-            result = read_result(file.parent)
-            if (result.system, result.domain) in wanted:
-                predictions[result.domain] = read_predictions(file.parent, result.n_classes)
-    if missing := sorted({domain for _, domain in wanted} - predictions.keys()):
+            found = read_result(file.parent)
+            cell = wanted.get(found.domain, found)
+            # A base network that completes the row is in it under the row's name and parameters, and else as it is.
+            if replace(found, system=cell.system, method=cell.method, parameters=cell.parameters) == wanted.get(
+                found.domain
+            ):
+                predictions[found.domain] = read_predictions(file.parent, found.n_classes)
+    if missing := sorted(wanted.keys() - predictions.keys()):
         raise UserError(f"There are no predictions of {', '.join(missing)}: run `mdl eval` on their folders first.")
     write_submission(path, predictions)

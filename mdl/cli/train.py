@@ -101,6 +101,7 @@ def train(
     from data_prep.common.errors import choose
     from mdl.networks.sharing import method_class
     from mdl.networks.sharing.systems import system_name
+    from mdl.networks.weight_files import read_meta
     from mdl.training import one_domain as run
     from mdl.training.decathlon import base_domain, base_folder, check_choice, domain_files, source_system
 
@@ -119,8 +120,8 @@ def train(
                 )
         body = base_network(base or str(folder))
         files = [path / run.DOMAIN_FILE if path.is_dir() else path for path in sources]
-        if not files and (beside := source_system(method, kind)):
-            files = domain_files(root, beside)
+        if not files and (beside := source_system(method, read_meta(body, "body")["backbone"])):
+            files = domain_files(root, beside, setting.data.domains)
         net, _ = run.open_network(body, method, chosen, files, own_code(network))
         system = system_name(net.method, net.body.backbone)
         folder = out or root / system / domain

@@ -22,6 +22,9 @@ from data_prep.common.errors import UserError
 OPERATORS = ("depthwise", "pointwise", "conv")
 """The kinds of convolutions: one filter for each channel, 1 x 1 filters across channels, and all others."""
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+"""Of features and of maps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -102,7 +105,7 @@ class Body(nn.Module):
             if not name or name == "head" or not own_tensors(module):
                 continue
             site = sites.get(name)
-            kind = "bn" if isinstance(module, nn.BatchNorm2d) else "other"
+            kind = "bn" if isinstance(module, BATCH_NORMS) else "other"
             yield BodyPart(
                 name=name,
                 module=module,

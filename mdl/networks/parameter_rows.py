@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
-from mdl.networks.body import Body
+from mdl.networks.body import BATCH_NORMS, Body
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.sharing import SharingMethod
 from mdl.results import ParameterRow
@@ -82,7 +82,7 @@ def _kind(name: str, modules: Mapping[str, nn.Module], sites: Mapping[str, str],
             return kind
     place = name.rpartition(".")[0]
     module = modules[place]
-    if isinstance(module, nn.BatchNorm2d):
+    if isinstance(module, BATCH_NORMS):
         return "bn"
     if isinstance(module, nn.Linear):
         return "linear"

@@ -18,7 +18,7 @@ method's modules in it and completes the rows of that method alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from data_prep.common.errors import UserError
@@ -65,6 +65,9 @@ PAPER, ARITHMETIC = "paper", "arithmetic"
 PART_COLUMNS = ("depthwise", "pointwise", "conv", "bn", "linear")
 """The kinds that have a column in Table 1; the rest is summed."""
 
+OF_EACH_DOMAIN = ("domain", "method", "phase", "weight_decay", "dropout", "flip", "whole")
+"""What a recipe sets for each domain."""
+
 Groups = dict[str, list[Result]]
 
 
@@ -102,17 +105,21 @@ def table1(
 
 def table2(results: Sequence[Result] = ()) -> Table:
     """`table2(results)`: accuracy of every system on the ten domains, mean and S, beside the paper's Table 2."""
-    return _accuracies("Table 2: sharing methods", 2, [r for r in results if not _is_made_from_others(r)])
+    return _accuracies("Table 2: sharing methods", 2, results, lambda system, group: not _is_made_from_others(group))
 
 
 def table3(results: Sequence[Result] = ()) -> Table:
     """`table3(results)`: systems made from the trained domains of another one, with the row and the base they start from."""
-    kept = [r for r in results if _is_made_from_others(r) or r.system == PROPOSED or _is_base(r.system)]
-    return _accuracies("Table 3: soft sharing", 3, kept)
+    return _accuracies(
+        "Table 3: soft sharing",
+        3,
+        results,
+        lambda system, group: _is_made_from_others(group) or system == PROPOSED or _is_base(system),
+    )
 
 
-def _is_made_from_others(result: Result) -> bool:
-    return "sources" in result.options
+def _is_made_from_others(group: Iterable[Result]) -> bool:
+    return any("sources" in result.options for result in group)
 
 
 def _is_base(system: str) -> bool:
@@ -123,7 +130,7 @@ def by_system(results: Iterable[Result]) -> Groups:
     """Results by system, in the order of the paper's rows and then by name; each in the order of the domains.
 
     A base network goes into the rows that it completes (see above) and keeps a row of its own where there are none.
-    Raises `UserError` where results do not compare: other data, another split, or two networks under one name.
+    Raises `UserError` where results do not compare: other data, another split, two networks or base networks under one name.
     """
     results = list(results)
     for what, found in (("data", {r.data for r in results}), ("split", {r.split for r in results})):
@@ -141,9 +148,31 @@ def by_system(results: Iterable[Result]) -> Groups:
             raise UserError(
                 f"Row {system} mixes networks ({', '.join(sorted(networks))}): give the folders of one network."
             )
+        _check_shared(system, group)
     _complete(groups)
     order = {name: place for place, name in enumerate(PAPER_ROWS)}
     return {name: groups[name] for name in sorted(groups, key=lambda name: (order.get(name, len(order)), name))}
+
+
+def _check_shared(system: str, group: Iterable[Result]) -> None:
+    """Raises `UserError` where a row's domains do not start from one base network, or do not share the same; older results, which
+    do not say what they share, pass."""
+    for what, hashes in (
+        ("start from different base networks", {r.domain: r.base_hash for r in group if r.base_hash}),
+        ("are made from different trained domains", {r.domain: r.shared_hash for r in group if r.shared_hash}),
+    ):
+        if len(set(hashes.values())) > 1:
+            told = ", ".join(f"{domain} {content[:8]}" for domain, content in hashes.items())
+            raise UserError(f"The domains of row {system} {what} ({told}): give the folders of one.")
+
+
+def mixed_recipes(group: Sequence[Result]) -> str:
+    """A note on a row whose domains were trained by recipes that differ in more than what a recipe sets for each domain; ""
+    where there is nothing to say. The base network has a recipe of its own."""
+    plans = [result.recipe for result in group if result.recipe.get("phase") not in (None, "pretrain")]
+    keys = dict.fromkeys(key for plan in plans for key in plan if key not in OF_EACH_DOMAIN)
+    mixed = [key for key in keys if any(plan.get(key) != plans[0].get(key) for plan in plans)]
+    return f"The domains of {group[0].system} were trained with different {', '.join(mixed)}." if mixed else ""
 
 
 def _place(domain: str) -> tuple[int, str]:
@@ -177,6 +206,7 @@ def _starts(result: Result, base_system: str, base: Result) -> bool:
     """Whether the method of `result` starts from this base network."""
     made_for = base_system.removeprefix(BASE_SYSTEM).removeprefix(f"-{base.backbone}").removeprefix("-")
     same = (result.backbone, result.width, result.data) == (base.backbone, base.width, base.data)
+    same = same and (result.base_hash == base.base_hash or not result.base_hash or not base.base_hash)
     return same and made_for in ("", result.method)
 
 
@@ -190,8 +220,11 @@ def _base_in(group: Sequence[Result], base: Result) -> Result:
     return replace(base, system=group[0].system, method=group[0].method, parameters=parameters)
 
 
-def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
-    groups = by_system(results)
+def _accuracies(
+    title: str, number: int, results: Sequence[Result], belongs: Callable[[str, Sequence[Result]], bool]
+) -> Table:
+    groups = {system: group for system, group in by_system(results).items() if belongs(system, group)}
+    results = [result for group in groups.values() for result in group]
     scores = {system: _score(group) for system, group in groups.items()}
     common = _common(scores.values())
     columns = [Column("system", None), Column("from", None), Column("#par", 2)]
@@ -202,7 +235,7 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
     if common:
         of = f" of {len(common)}"
         columns += [Column(f"mean{of}", 2), Column(f"S{of}", 0), Column(f"S low{of}", 0), Column(f"S high{of}", 0)]
-    rows = []
+    rows, groups_of_all = [], list(groups.values())
     for row in PAPER_ROWS.values():
         if row.table == number:
             rows.append(_paper_row(row, common))
@@ -217,6 +250,7 @@ def _accuracies(title: str, number: int, results: Sequence[Result]) -> Table:
             "Classifier Only: the printed S, 2446, does not follow from the printed accuracies, which give 2456.9; rounding "
             "them to two decimals moves S by 4 points at most, so S or an accuracy is misprinted."
         )
+    notes += filter(None, map(mixed_recipes, groups_of_all))
     notes += _result_notes(results, scores, common)
     return Table(title, tuple(columns), in_order(columns, rows), tuple(notes))
 

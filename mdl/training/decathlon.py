@@ -23,7 +23,7 @@ from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.sharing import method_class, sharing_method
 from mdl.networks.sharing.systems import system_name
-from mdl.networks.weight_files import load_body, read_meta
+from mdl.networks.weight_files import load_body, read_meta, shared_hash
 from mdl.published import BASE, MINI_PREFIX
 from mdl.results import Result, is_done, read_predictions, read_result, write_predictions, write_result
 from mdl.training.one_domain import (
@@ -80,9 +80,10 @@ def check_choice(method: str, options: Mapping[str, object], backbone: str) -> N
     sharing_method(method, **options).check_backbone(backbone)
 
 
-def domain_files(root: Path, system: str) -> list[Path]:
-    """The finished domain files of a system, in the order of their names."""
-    return sorted(path for path in (Path(root) / system).glob(f"*/{DOMAIN_FILE}") if is_done(path.parent))
+def domain_files(root: Path, system: str, domains: Sequence[str]) -> list[Path]:
+    """The files of a system's finished ones among these domains, in their order: another order has other gates."""
+    files = (Path(root) / system / domain / DOMAIN_FILE for domain in domains)
+    return [file for file in files if file.is_file() and is_done(file.parent)]
 
 
 def source_system(method: str, backbone: str) -> str:
@@ -173,6 +174,7 @@ def _base_cell(setting: Setting, folder: Path, body: Path, net: MultiDomainNetwo
         method=net.method.name,
         options=net.method.options(),
         parameters=parameter_rows(net, folder.name),
+        shared_hash=shared_hash(net),
         notes=(*trained.notes, "The base network, trained once for all rows; its cost is counted in each of them."),
     )
     if setting.group.is_first and not (is_done(folder) and asdict(read_result(folder)) == asdict(result)):

@@ -5,15 +5,15 @@
     evaluation = evaluate_finished(finished, data.split("mini-dtd", "val"), cache=cache)
     path = export_finished(finished, "dtd.safetensors")
 
-A domain's file needs the base network that it was trained on. Unless it is given, it is looked for where it lay then, and where
-`mdl decathlon` puts it beside the system's folder; another one is refused, by its hash.
+A domain's file needs the base network that it was trained on, and with soft sharing the domains that it mixes. Unless they are
+given, they are looked for where they lay then, and where `mdl decathlon` puts them; others are refused, by their hash.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from mdl.networks.resnet26 import plain_resnet26, separable_resnet26
 from mdl.networks.sharing import METHODS, method_class
 from mdl.networks.weight_files import load_body, load_domain, read_meta
 from mdl.results import RESULT_FILE, Result, ResultError, read_result
-from mdl.training.base_place import remembered_base
+from mdl.training.base_place import remembered_base, remembered_sources
 from mdl.training.decathlon import base_system, domain_files, source_system
 from mdl.training.feed import Feed
 from mdl.training.loop import ALONE, Evaluation, evaluate
@@ -46,13 +46,15 @@ METADATA_KEY = "dissection"
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished result with its network, an independent copy. folder: where the weights lie."""
+    """A finished result with its network, an independent copy. folder: where the weights lie. fingerprints: of the splits that it
+    was trained with; empty where an older file does not tell them."""
 
     folder: Path
     result: Result
     network: Body
     plan: Plan
     normalisation: Normalisation
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
 
 def open_finished(
@@ -77,24 +79,24 @@ def open_finished(
     if _is_base(result):
         whole = load_body(weights, method_class(method) if method else None, network)
     else:
-        root = folder.resolve().parents[1]
+        root = _row_root(folder)
         method = _method(folder, result, method, header.get("given_as", ""))
         options = {key: value for key, value in header["options"].items() if key != "sources"}
         if method_class(method).made_from and not sources:
-            order = {name: n for n, name in enumerate(header["options"]["sources"])}
-            sources = sorted(
-                (
-                    path
-                    for path in domain_files(root, source_system(method, result.backbone))
-                    if path.parent.name in order
-                ),
-                key=lambda p: order[p.parent.name],
-            )
+            beside = domain_files(root, source_system(method, result.backbone), header["options"]["sources"])
+            sources = remembered_sources(folder) or beside
         net, _ = open_network(
             base or remembered_base(folder) or _base_beside(root, result, method), method, options, sources, network
         )
         whole = net.export(load_domain(net, weights))
-    return Finished(folder=folder, result=result, network=whole, plan=plan, normalisation=normalisation)
+    return Finished(
+        folder=folder,
+        result=result,
+        network=whole,
+        plan=plan,
+        normalisation=normalisation,
+        fingerprints=header["meta"].get("fingerprints", {}),
+    )
 
 
 def evaluate_finished(
@@ -189,7 +191,7 @@ def _weights(folder: Path, result: Result, base: str | Path | None, method: str 
     if _is_base(result) and base is not None:
         return Path(base)
     if _is_base(result) and result.method != "pretrain" and not own.exists():  # the base domain's cell in a row
-        return _base_beside(folder.resolve().parents[1], result, _method(folder, result, method, ""))
+        return _base_beside(_row_root(folder), result, _method(folder, result, method, ""))
     if not own.is_file():
         raise ResultError(
             f"{folder} has no {own.name}, which holds the network of {result.system} on {result.domain}: run the command that "
@@ -227,6 +229,11 @@ def _method(folder: Path, result: Result, method: str | None, given_as: str) -> 
             f"{folder} was trained with {result.method}, a method of your own: give it again as `method`, {example}."
         )
     return method or result.method
+
+
+def _row_root(folder: Path) -> Path:
+    """The folder of all systems, where `mdl decathlon` wrote this one."""
+    return folder.resolve().parent.parent
 
 
 def _base_beside(root: Path, result: Result, method: str) -> Path:

@@ -19,10 +19,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -49,6 +49,7 @@ from mdl.networks.weight_files import (
 )
 from mdl.results import Cost, Result, is_done, read_result, write_predictions, write_result
 from mdl.training.base_place import PLACE_FILE, remember_base
+from mdl.training.checks import check_before_training
 from mdl.training.curves import EpochRow
 from mdl.training.domain_images import DomainImages, DomainSets, read_domain
 from mdl.training.feed import Feed
@@ -101,11 +102,17 @@ def pretrain(
     prepare_for: a method whose modules the body is trained with, such as "series-adapters".
     """
     choose("backbone", backbone, BUILDERS)
+    prepared = method_class(prepare_for) if prepare_for else None
+    if prepared:
+        if not prepared.base_is_prepared:
+            raise UserError(
+                f"Method {prepared.name} starts from a base network that is prepared for none: leave `prepare_for` out."
+            )
+        prepared().check_backbone(backbone)
     plan = setting.recipe.plan("pretrain", domain)
     images = setting.images(domain, plan)
     width = getattr(setting.recipe.width, backbone)
     body = BUILDERS[backbone](images.n_classes, width, plan.dropout, plan.seed)
-    prepared = method_class(prepare_for) if prepare_for else None
     if prepared:
         prepared.prepare(body)
     name = prepared.name if prepared else None
@@ -121,7 +128,13 @@ def pretrain(
         plan=plan,
         images=images,
         learner=Learner.of_body(_placed(body, setting.group)),
-        identity={"backbone": backbone, "width": width, "n_classes": images.n_classes, "prepared_for": name},
+        identity={
+            "backbone": backbone,
+            "width": width,
+            "n_classes": images.n_classes,
+            "prepared_for": name,
+            **_code(prepared),
+        },
         keep=keep,
         network=body,
         system=f"base-{backbone}" + (f"-{name}" if name else ""),
@@ -148,6 +161,7 @@ def train_domain(
     width is not the recipe's and whatever does not fit together.
     """
     net, base_domain = open_network(base, method, options, sources, network)
+    header = read_meta(base, "body")
     backbone, width = net.body.backbone, net.body.width
     wanted = getattr(setting.recipe.width, backbone, width)
     if width != wanted:
@@ -170,6 +184,7 @@ def train_domain(
         "method": net.method.name,
         "options": net.method.options(),
         "shared": shared_hash(net),
+        **_code(type(net.method)),
     }
     _placed(net, setting.group)
 
@@ -177,7 +192,7 @@ def train_domain(
 
     def keep(meta: dict[str, Any]) -> None:
         save_domain(net, domain, weights, meta)
-        remember_base(Path(out), base)
+        remember_base(Path(out), base, sources)
 
     return _run(
         setting,
@@ -189,7 +204,8 @@ def train_domain(
         keep=keep,
         network=net,
         system=plan.method,
-        said=[RANDOM_BASE] if read_meta(base)["meta"].get("random") else [],
+        base_hash=header["body_hash"],
+        said=[RANDOM_BASE] if header["meta"].get("random") else [],
     )
 
 
@@ -244,12 +260,13 @@ def _run(
     network: Body | MultiDomainNetwork,
     system: str,
     prepared_for: type[SharingMethod] | None = None,
+    base_hash: str = "",
     said: Sequence[str] = (),
 ) -> Result:
     """Train, or resume, or return what is done; write weights, predictions and the result.
 
     weights: the file that `keep` writes, with these metadata, into the run's folder. identity: what is trained, as plain values.
-    said: notes of the result.
+    base_hash: of the base network that it starts from. said: notes of the result.
     """
     out = weights.parent
     whole = {"plan": plan.as_dict(), "network": identity, "data": images.identity(), "processes": setting.group.n}
@@ -258,8 +275,9 @@ def _run(
         state.check()
         if is_done(out) and weights.is_file():
             result = read_result(out)
-            refuse_other(out, {"plan": plan.as_dict()}, {"plan": result.recipe})  # the checkpoints may be gone
+            _refuse_other_result(out, whole, result, read_meta(weights))  # the checkpoints may be gone
             return result
+    check_before_training(learner, images, plan, setting.group.device)
     with on_threads(setting.threads), _alone_in(out, f"the training of {plan.domain}", setting.group):
         if setting.overwrite and setting.group.is_first:
             _clear(out)
@@ -300,6 +318,8 @@ def _run(
             input_size=size,
             versions=versions(),
             notes=(*notes, *said),
+            base_hash=base_hash or body_hash(cast("Body", network)),
+            shared_hash=identity.get("shared", ""),
         )
         if setting.group.is_first:
             with written(out):
@@ -308,12 +328,29 @@ def _run(
                         "domain": plan.domain,
                         "data": setting.name,
                         "recipe": plan.as_dict(),
-                        "normalisation": asdict(images.normalisation),
+                        **images.identity(),
+                        **({"code": identity["code"]} if "code" in identity else {}),
                     }
                 )
                 write_result(out, result)
         setting.group.wait()
         return result
+
+
+def _code(method: type[SharingMethod] | None) -> dict[str, str]:
+    """The hash of the file that a method of the user's own lies in; nothing for those that come along."""
+    return {"code": method.code_hash} if method is not None and method.code_hash else {}
+
+
+def _refuse_other_result(folder: Path, whole: Mapping[str, Any], result: Result, header: Mapping[str, Any]) -> None:
+    """Raises `TrainingStateError` where a finished folder's result and its file of weights tell of another run than `whole`.
+
+    What an older file does not tell is not compared.
+    """
+    told = {**header, **header["meta"], "shared": header.get("shared_hash")}
+    found = {part: {key: told[key] for key in whole[part] if key in told} for part in ("network", "data")}
+    wanted = {part: {key: whole[part][key] for key in found[part]} for part in found}
+    refuse_other(folder, {**wanted, "plan": whole["plan"]}, {**found, "plan": result.recipe})
 
 
 @contextmanager
@@ -339,16 +376,8 @@ def _count(
             write_predictions(out, test.image_ids.tolist(), counted.predicted.tolist(), n_classes=images.n_classes)
     if counted.n_test:
         return counted, "test", []
-    if "val" not in images.pictures:
-        raise UserError(
-            f"The labels of {plan.domain} test are withheld and val was trained on, so nothing is left to count on; the "
-            f"classes of its images are in {out}: score them as a submission, or train with `overrides` train_on=train."
-        )
-    return (
-        evaluated("val"),
-        "val",
-        ["The labels of test are withheld: the accuracy is that on val, which chose the epoch."],
-    )
+    chose = ", which chose the epoch" if plan.choose == "best" else ""
+    return evaluated("val"), "val", [f"The labels of test are withheld: the accuracy is that on val{chose}."]
 
 
 def _cost(history: Sequence[EpochRow], images: DomainImages, group: Processes) -> Cost:

@@ -25,7 +25,7 @@ from mdl.published import MINI_PREFIX
 from mdl.training.decoded import decoded_file, read_decoded, write_decoded
 
 CENTRE_CROPPED = ("gtsrb", "omniglot", "svhn")
-"""Domains whose images are used whole in training too: a crop or a flip may change the class."""
+"""Domains whose images are cut in training as in testing, to the centre square: another crop or a flip may change the class."""
 TALL = ("daimlerpedcls",)
 """Domains whose images are twice as high as wide and are not cropped at all: 144 x 72 for resize 72."""
 
@@ -65,7 +65,7 @@ def input_rules(
     >>> input_rules("mini-svhn").train_crop, input_rules("daimlerpedcls", resize=36, crop=32).resize
     (72, (72, 36))
 
-    whole: use the images as they are in training too, as the domains of `CENTRE_CROPPED` are.
+    whole: cut the images to the centre square in training too, as those of `CENTRE_CROPPED` are; an oblong image loses its sides.
     Raises `UserError` where `crop` exceeds `resize`.
     """
     if not 0 < crop <= resize:

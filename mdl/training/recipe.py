@@ -58,7 +58,8 @@ class Width:
 @dataclass(frozen=True)
 class Input:
     """resize, crop: pixels, see `pictures.input_rules`. flip: domains whose images are mirrored at random in training. whole:
-    domains whose images are not cropped in training, besides those that the decathlon uses so."""
+    domains whose images are cut in training as they are in testing, to the centre square of side `resize`: the sides of an oblong
+    image are lost, nothing else; besides those that the decathlon uses so."""
 
     resize: int
     crop: int

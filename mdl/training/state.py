@@ -34,6 +34,10 @@ TEXTS = ("identity", "history", "so_far")
 """The metadata of a checkpoint, besides its hash."""
 
 
+UNTOLD = {"network.code"}
+"""What older checkpoints do not tell, and is not compared with them."""
+
+
 class TrainingStateError(UserError):
     """The folder holds another run, or a damaged one."""
 
@@ -149,7 +153,8 @@ def written(folder: Path) -> Iterator[None]:
 def refuse_other(folder: Path, identity: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Raises `TrainingStateError`, naming the first difference, where the run that a folder holds is another one."""
     now, then = _flat(json.loads(json.dumps(identity))), _flat(json.loads(json.dumps(found)))
-    if different := sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key)):
+    known = now.keys() - UNTOLD | then.keys()
+    if different := sorted(key for key in known if now.get(key) != then.get(key)):
         key = different[0]
         more = f" and {len(different) - 1} more" if len(different) > 1 else ""
         raise TrainingStateError(

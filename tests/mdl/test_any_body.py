@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,11 @@ from mdl.networks.stacked import StackedDomains
 from mdl.networks.weight_files import load_body, load_domain, save_body, save_domain
 from mdl.scoring.ledger import by_kind
 from mdl.scoring.tables import table2
+from mdl.training.checks import check_before_training
 from mdl.training.decathlon import train_decathlon
 from mdl.training.finished import open_finished
-from mdl.training.one_domain import Setting, keep_body
+from mdl.training.loop import Learner
+from mdl.training.one_domain import Setting, keep_body, train_domain
 from mdl.training.recipe import load_recipe
 
 
@@ -304,6 +307,64 @@ def test_what_a_method_cannot_do_it_refuses_with_the_reason(kind: str, method: s
     body = AnyBody(bare, "mine:bare", input_size=(8, 8)) if kind == "bare" else a_body(kind)
     with pytest.raises(UserError, match=words):
         MultiDomainNetwork(body, method)
+
+
+def test_batch_normalisation_of_features_is_a_domains_own_too() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 5)
+    )
+    net = MultiDomainNetwork(AnyBody(network, "mine", input_size=(8, 8)), "classifier+bn")
+    net.add("dtd", 4)
+    assert by_kind(row for row in parameter_rows(net, "dtd") if row.domain) == {"bn": 12, "linear": 4 * 7}
+    before = net.body.net[4].running_mean.clone()
+    train(net, "dtd")
+    assert torch.equal(net.body.net[4].running_mean, before)
+    assert not torch.equal(net.network("dtd").net[4].running_mean, before)
+
+
+class Aux(nn.Module):
+    """Returns another thing in training, as networks with auxiliary heads do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+
+    def forward(self, x):
+        logits = self.layers(x)
+        return (logits, logits) if self.training else logits
+
+
+def one_size() -> nn.Module:
+    """Takes 16 x 16 pixels only, as the plan's crops have in training and not in testing."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 5))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Aux, r"the train images of dtd, 16 x 16 pixels \(TypeError: .*: set another `overrides` input.resize"),
+        (one_size, r"the test images of dtd, 18 x 18 pixels \(RuntimeError: "),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_told_before(make, words: str, tmp_path: Path, monkeypatch) -> None:
+    """Which leaves nothing; a network that can stays as it was, and torch's random state too."""
+    body = AnyBody(make(), "torchvision:mine", input_size=(16, 16))
+    base = save_body(body, tmp_path / "body.safetensors")
+    monkeypatch.setattr("mdl.networks.weight_files.named_body", lambda name: AnyBody(make(), name, input_size=(16, 16)))
+    recipe = load_recipe("mini-fast", ["epochs=1", "input.resize=18", "input.crop=16"])
+    setting = Setting(data=make_decathlon(), name="fake", recipe=recipe)
+    with pytest.raises(UserError, match=words):
+        train_domain(setting, tmp_path / "out", "dtd", "individual", base=base)
+    assert not (tmp_path / "out").exists()
+    net = MultiDomainNetwork(a_body("separable"), "individual")
+    net.add("dtd", 3, dropout=0.5)
+    plan = recipe.plan("train", "dtd")
+    images_of_dtd = replace(setting.images("dtd", plan), n_classes=3)
+    before, random = snapshot(net), torch.random.get_rng_state()
+    check_before_training(Learner.of_domain(net, "dtd"), images_of_dtd, plan, torch.device("cpu"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), random)
 
 
 def test_what_stands_around_a_convolution_keeps_it() -> None:

@@ -186,3 +186,20 @@ def test_a_row_is_refused_before_its_base_is_trained(
 ) -> None:
     refused(capsys, words, "decathlon", "--out", "row", "--method", *args, *COMMON)
     assert not Path("row").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("series-adapters",), "series-adapters does not work on the separable ResNet-26"),
+        (
+            ("dan", "--backbone", "plain"),
+            "dan starts from a base network that is prepared for none: leave --prepare-for out",
+        ),
+    ],
+)
+def test_a_base_network_that_no_method_starts_from_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], words: str
+) -> None:
+    refused(capsys, words, "pretrain", "--out", "prepared", "--prepare-for", *args, *COMMON)
+    assert not Path("prepared").exists()

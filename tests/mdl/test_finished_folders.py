@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from tiny_decathlon import COMMON, ROW, run, write_decathlon
 from data_prep.common.errors import UserError
 from data_prep.common.locks import LockedError, locked
 from data_prep.decathlon import open_decathlon
+from mdl.networks import weight_files
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.weight_files import load_body, load_domain
-from mdl.results import ResultError, read_predictions, read_result, write_result
+from mdl.results import ResultError, read_predictions, read_result, write_predictions, write_result
 from mdl.training.feed import cut, ordered_crops, to_input
-from mdl.training.finished import evaluate_finished, open_finished
+from mdl.training.finished import _row_root, evaluate_finished, open_finished
 from mdl.training.loop import Watch
 from mdl.training.one_domain import Setting, pretrain
 from mdl.training.pictures import Normalisation, decode
@@ -141,6 +143,87 @@ def test_another_recipe_is_refused_where_the_checkpoints_are_gone(
     assert run(*TRAIN) == 0
     assert run(*TRAIN, "train.lr=0.01") == 2
     assert "dtd holds a run with plan.lr = 0.05, not 0.01" in capsys.readouterr().err
+
+
+def test_other_data_or_another_base_is_refused_where_the_checkpoints_are_gone(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An older file, which does not tell the images that it was trained on, passes."""
+    for path in SHARED.glob("*st.safetensors"):
+        path.unlink()
+    assert run("pretrain", "--out", "other", *COMMON, "seed=1") == 0
+    train = ("train", "--domain", "dtd", "--method", "pointwise-sharing", *COMMON)
+    assert run(*train[:5], "--base", "other", *COMMON) == 2
+    assert "dtd holds a run with network.shared = " in capsys.readouterr().err
+    shutil.copy("tiny/data/dtd/test/000000.jpg", "tiny/data/dtd/test/000001.jpg")
+    assert run(*train) == 2
+    assert "dtd holds a run with data.fingerprints.test = " in capsys.readouterr().err
+    header, tensors = weight_files._read(SHARED / "domain.safetensors", "domain")
+    assert header["meta"].pop("fingerprints").keys() == {"train", "val", "test"}
+    weight_files._write(SHARED / "domain.safetensors", tensors, header)
+    result = json.loads((SHARED / "results.json").read_text())
+    assert len(result.pop("base_hash")) == len(result.pop("shared_hash")) == 64
+    (SHARED / "results.json").write_text(json.dumps(result))
+    (SHARED / "DONE").write_text("")
+    assert run(*train) == 0
+    assert run("eval", str(SHARED), *EVAL) == 0
+
+
+def test_an_evaluation_leaves_predictions_as_they_are(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of other images none are written, and none of those there changed, whatever the other data are called."""
+    file = SHARED / "predictions.csv"
+    shutil.copytree("tiny", "other/tiny")
+    annotations = Path("other/tiny/annotations/dtd_test.json")
+    annotations.write_text(annotations.read_text().replace("40200001", "40200099"))
+    elsewhere = ("eval", str(SHARED), "--data", "other/tiny", "--cache", "cache")
+
+    def told(*args: str) -> str:
+        capsys.readouterr()
+        assert run(*args) == 0
+        return capsys.readouterr().out
+
+    before = contents()
+    found = told(*elsewhere)
+    assert "note: these are not the test images that the training had, of tiny" in found
+    assert f"{file} stays as it is, as it is of other images" in found and contents() == before
+    file.unlink()
+    assert "is not written, as it would be of other images" in told(*elsewhere) and not file.exists()
+    assert told("eval", str(SHARED), *EVAL).endswith(f"predictions: {file}\n")
+    assert contents() == before
+    there = read_predictions(SHARED)
+    write_predictions(SHARED, list(there), [(label + 1) % 3 for label in there.values()], n_classes=3)
+    changed = contents()
+    assert f"{file} stays as it is; 6 of 6 images have another class there" in told("eval", str(SHARED), *EVAL)
+    assert contents() == changed
+
+
+def test_soft_sharing_by_hand_on_a_network_of_ones_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It takes the row beside it that has this network, in the data's order, and is opened wherever it lies."""
+    (here / "own.py").write_text(
+        "from torch import nn\n\n\ndef small():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 1), nn.BatchNorm2d(8),\n"
+        "                         nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 7))\n"
+    )
+    own = ("--network", "own.py:small")
+    assert run("decathlon", "--method", "pointwise-sharing", *own, *COMMON) == 0
+    row = ROW / "pointwise-sharing-own-small"
+    soft = ("train", "--domain", "dtd", "--method", "soft-sharing", *own, "--out", "away/from/here")
+    capsys.readouterr()
+    assert run(*soft, *COMMON) == 2
+    assert "own.py:small has no depthwise convolution in its late third: choose region all" in capsys.readouterr().err
+    assert run(*soft, "--options", "region=all", *COMMON) == 0
+    result = read_result("away/from/here")
+    assert result.options["sources"] == ["imagenet12", "dtd", "svhn"] != sorted(path.name for path in row.iterdir())
+    assert result.base_hash == read_result(row / "svhn").base_hash and result.shared_hash != result.base_hash
+    assert run("eval", "away/from/here", *own, "--data", "tiny", "--cache", "cache") == 0
+    (row / "svhn/domain.safetensors").rename(here / "svhn.safetensors")
+    capsys.readouterr()
+    assert run("eval", "away/from/here", *own, "--data", "tiny", "--cache", "cache") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_folder_directly_below_the_root_has_a_place_for_its_base() -> None:
+    assert _row_root(Path("/dtd")) == Path("/") == _row_root(Path("/"))
 
 
 def test_a_folder_in_use_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

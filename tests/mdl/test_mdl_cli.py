@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from sharing_cases import one_thread  # noqa: F401
 from tiny_decathlon import CLASSES, COMMON, ROW, run, write_decathlon
 
 from data_prep.common.errors import UserError
-from mdl.results import read_result
+from mdl.results import read_result, write_result
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +64,37 @@ def test_a_row_leaves_results_that_later_commands_read(here: Path, capsys: pytes
     assert run("score", str(ROW), "--write", "submission.json") == 0
     assert "S = " in capsys.readouterr().out
     assert len(json.loads((here / "submission.json").read_text())) == 18
+
+
+def test_a_base_network_completes_the_row_of_single_trainings(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after `mdl pretrain` and `mdl train`: in score, table and submission; one that no row started from is in none."""
+
+    def told(*args: str) -> str:
+        capsys.readouterr()
+        assert run(*args) == 0
+        return capsys.readouterr().out
+
+    base, cell = Path("single/base-separable/imagenet12"), Path("single/pointwise-sharing/dtd")
+    shutil.copytree(ROW / "base-separable/imagenet12", base)
+    shutil.copytree(ROW / "pointwise-sharing/dtd", cell)
+    rows = json.loads(told("score", "single", "--style", "json"))
+    assert [(row["system"], row["domain"]) for row in rows] == [
+        ("pointwise-sharing on tiny", domain) for domain in ("imagenet12", "dtd", "all")
+    ]
+    assert [row["domain"] for row in json.loads(told("score", "single", "--domains", "dtd", "--style", "json"))] == [
+        "dtd",
+        "all",
+    ]
+    told("score", "single", "--write", "single.json")
+    whole = {row["image_id"]: row for row in json.loads((here / "single.json").read_text())}
+    assert {number // 10**7 for number in whole} == {4, 6} and len(whole) == 12
+    table = told("table", "single", "--tables", "2", "--style", "csv")
+    ours = [row for row in csv.DictReader(table.splitlines()) if row["from"] == "tiny"]
+    assert [(row["system"], row["ImNet"] != "") for row in ours] == [("pointwise-sharing", True)]
+    write_result(base, replace(read_result(base), base_hash="0" * 64))
+    for args in (("score", "single"), ("table", "single", "--tables", "2")):
+        assert "base-separable" not in told(*args)
+    assert "imagenet12 " not in told("score", "single").partition("note")[0]
 
 
 def test_parameters_agree_with_arithmetic(here: Path) -> None:
@@ -212,7 +245,7 @@ def test_train_and_val_together_are_named(here: Path) -> None:
     assert not (here / "both/best.safetensors").exists()
 
 
-def test_withheld_labels_leave_predictions_and_count_on_val(here: Path) -> None:
+def test_withheld_labels_leave_predictions_and_count_on_val(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_decathlon(here / "withheld")
     (data / "annotations/dtd_test.json").rename(data / "annotations/dtd_test_stripped.json")
     whole = json.loads((data / "annotations/dtd_test_stripped.json").read_text())
@@ -222,7 +255,16 @@ def test_withheld_labels_leave_predictions_and_count_on_val(here: Path) -> None:
     assert run(*args, "--out", "open", *common) == 0
     result = read_result("open")
     assert (result.split, result.n_test) == ("val", 4)
-    assert "withheld" in result.notes[0]
+    assert result.notes == ("The labels of test are withheld: the accuracy is that on val, which chose the epoch.",)
+    capsys.readouterr()
+    assert run("score", "open") == 0
+    assert capsys.readouterr().out.startswith("classifier on withheld, split val\n")
+    assert run(*args, "--out", "last", *common, "choose=last") == 0
+    assert read_result("last").notes == ("The labels of test are withheld: the accuracy is that on val.",)
+    capsys.readouterr()
+    assert run(*args, "--out", "both_splits", *common, "train_on=train+val") == 2
+    assert "nothing would be left to count on: train with --set train_on=train" in capsys.readouterr().err
+    assert not (here / "both_splits").exists()
     assert len((here / "open/predictions.csv").read_text().splitlines()) == 7
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from fake_domains import make_decathlon
 from sharing_cases import body, images, one_thread, train  # noqa: F401
 
 from data_prep.common.errors import UserError
+from data_prep.common.user_code import module_name
 from mdl.networks.multi_domain import MultiDomainNetwork
 from mdl.networks.parameter_rows import parameter_rows
 from mdl.networks.sharing import METHODS, sharing_method
@@ -22,6 +24,7 @@ from mdl.training.finished import open_finished
 from mdl.training.loop import make_optimizers
 from mdl.training.one_domain import Setting
 from mdl.training.recipe import load_recipe
+from mdl.training.state import refuse_other
 
 FILE = """
 from dataclasses import dataclass
@@ -150,6 +153,18 @@ def test_a_row_of_it_is_trained_listed_and_opened_again(spec, tmp_path):
     network = open_finished(folder, method=spec).network
     assert network(images()).shape == (3, results[1].n_classes)
     assert open_finished(folder.with_name("imagenet12"), method=spec).result == results[0]
+
+    path = Path(spec.rpartition(":")[0])
+    path.write_text(FILE + "\n# changed")
+    del sys.modules[module_name(path)]  # as another process has it
+    with pytest.raises(UserError, match=r"base-plain-scales/imagenet12 holds a run with network.code = '[0-9a-f]{64}'"):
+        train_decathlon(setting, tmp_path, spec, options={"first": 3}, domains=["dtd"])
+
+
+def test_a_folder_that_does_not_tell_its_code_is_taken():
+    refuse_other(Path("old"), {"network": {"code": "a", "width": 4}}, {"network": {"width": 4}})
+    with pytest.raises(UserError, match=r"old holds a run with network.code = 'b', not 'a'"):
+        refuse_other(Path("old"), {"network": {"code": "a"}}, {"network": {"code": "b"}})
 
 
 @pytest.mark.parametrize(

@@ -186,11 +186,38 @@ def test_table_1():
         ([ALL_TEN[0], replace(ALL_TEN[1], split="val")], "different split"),
         ([ALL_TEN[0], replace(ALL_TEN[1], width=8)], "mixes networks"),
         ([ALL_TEN[4], replace(ALL_TEN[4], domain="dtd")], "comes twice"),
+        (
+            [replace(ALL_TEN[n], base_hash=letter * 64) for n, letter in enumerate("aab")],
+            "pointwise-sharing start from different base networks .*aircraft aaaaaaaa, mini-cifar100 bbbbbbbb.: give",
+        ),
+        (
+            [replace(ALL_TEN[n], shared_hash=letter) for n, letter in enumerate("ab")],
+            "made from different trained domains",
+        ),
     ],
 )
 def test_results_that_do_not_compare(results, words):
     with pytest.raises(UserError, match=words):
         table2(results)
+
+
+def test_different_recipes_of_one_row_are_noted():
+    recipe = {"phase": "train", "epochs": 3, "seed": 0, "weight_decay": 0.1, "domain": "x"}
+    changes = ({}, {"weight_decay": 0.2, "domain": "y"}, {"epochs": 9, "phase": "pretrain"}, {"epochs": 9, "seed": 1})
+    mixed = [replace(ALL_TEN[n], recipe=recipe | change, base_hash="a" * (n % 2)) for n, change in enumerate(changes)]
+    note = "The domains of pointwise-sharing were trained with different epochs, seed."
+    assert note in table2(mixed).notes and note not in table2(mixed[:3]).notes
+
+
+def test_a_base_completes_rows_that_started_from_it():
+    base = result("imagenet12", "base-separable", method="pretrain", base_hash="a")
+    for base_hash, domains in (("a", ["imagenet12", "dtd"]), ("", ["imagenet12", "dtd"]), ("b", ["dtd"])):
+        groups = by_system([base, result("dtd", base_hash=base_hash)])
+        assert [r.domain for r in groups["pointwise-sharing"]] == domains
+    late = result("dtd", "soft-sharing-late", options={"sources": ["dtd"]}, base_hash="a")
+    dan = result("dtd", "dan", base_hash="a")
+    rows = [row[0] for row in table3([base, late, dan]).rows if row[1] == "embedded"]
+    assert rows == ["soft-sharing-late"], "a base that completes rows of the other table has none of its own here"
 
 
 def test_own_domains_have_columns_of_their_own():

@@ -58,6 +58,7 @@ class SharingMethod:
     method's own modules in it. parameter_kinds: what its own parameters are for, as the first word of their names.
     spelling: how an option stands in the name of a row, `{"rank": "{}"}` for its value alone; `option-value` if it is
     not listed. given_as: where the class was loaded from, `path/to/file.py:Class`; "" for the methods that come along.
+    code_hash: sha256 of that file, not of what it imports, by which a training is not resumed with other code; "" likewise.
     """
 
     name: ClassVar[str]
@@ -71,6 +72,7 @@ class SharingMethod:
     parameter_kinds: ClassVar[tuple[str, ...]] = ()
     spelling: ClassVar[Mapping[str, str]] = {}
     given_as: ClassVar[str] = ""
+    code_hash: ClassVar[str] = ""
 
     # What a domain shares and owns
 

@@ -14,9 +14,13 @@ from pathlib import Path
 from types import ModuleType
 
 from data_prep.common.errors import UserError, nearest, reason
+from data_prep.common.files import file_hash
 from data_prep.common.user_code import load_file, module_name
 from mdl.closed_form import PUBLISHED_WIDTH
 from mdl.networks.sharing.base import SharingMethod
+
+HASH = "__mdl_code_hash__"
+"""Under which a loaded module keeps the hash of its file."""
 
 
 def is_specification(method: str) -> bool:
@@ -28,7 +32,7 @@ def is_specification(method: str) -> bool:
 
 
 def method_from_file(specification: str, taken: Iterable[str]) -> type[SharingMethod]:
-    """The class that `path/to/file.py:Class` names; its `given_as` is the specification.
+    """The class that `path/to/file.py:Class` names; its `given_as` is the specification, its `code_hash` that of the file.
 
     taken: names that the method must not have. Raises `UserError` where there is no such file or class, the file fails,
     or the class lacks what every method has.
@@ -44,7 +48,7 @@ def method_from_file(specification: str, taken: Iterable[str]) -> type[SharingMe
         raise UserError(f"{file} has no sharing method {class_name!r}; {there}{nearest(class_name, known)}.")
     method = known[class_name]
     _check(method, specification, taken)
-    method.given_as = specification
+    method.given_as, method.code_hash = specification, module.__dict__[HASH]
     return method
 
 
@@ -52,7 +56,10 @@ def _loaded(path: Path) -> ModuleType:
     if loaded := sys.modules.get(module_name(path)):
         return loaded  # else its classes would be others than those in the networks that they made
     try:
-        return load_file(path)
+        code_hash = file_hash(path)
+        module = load_file(path)
+        module.__dict__[HASH] = code_hash  # of what was loaded, whatever becomes of the file meanwhile
+        return module
     except (Exception, SystemExit) as error:  # a script without a main guard may end itself
         raise UserError(f"{path} cannot be loaded ({reason(error)}): correct its code.") from error
 

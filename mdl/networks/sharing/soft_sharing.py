@@ -112,6 +112,10 @@ class SoftSharing(SharingMethod):
                 own, filters = site.module, [other.module for other in of_domains]
                 gate = Gate(own.in_channels, len(filters), generator).to(weight.device, weight.dtype)
                 network.set_submodule(site.name, GatedDepthwise(own, filters, gate))
+        if not any(isinstance(module, Gate) for module in network.modules()):
+            raise UserError(
+                f"{body.backbone} has no depthwise convolution in its {self.region} third: choose region all."
+            )
         return network
 
     def options(self) -> dict[str, object]:
