@@ -285,13 +285,16 @@ def _method_rows(methods: pd.DataFrame, intervals: bool = True) -> Rows:
         cells = {str(domain): _accuracy(found, intervals) for domain, found in group.groupby("domain", sort=False)}
         further = group[group["domain"] != base]
         means = further.groupby("seed")["accuracy"].mean()
+        # Seconds of different machines have no mean: only the seeds that were trained whole on the machine of most of the row.
+        usual = further["device"].mode()[0]
+        seconds = [found["seconds"].sum() for _, found in further.groupby("seed") if (found["device"] == usual).all()]
         rows.append(
             {
                 "system": system, "network": f"{group['backbone'].iloc[0]}, width {group['width'].iloc[0]}",
                 "seeds": len(means),
                 **{domain.removeprefix("mini-"): cells.get(domain, "–") for domain in domains},
                 "mean of the further": f"{means.mean():.1f}{_over_seeds(means)}",
-                "minutes": f"{further['seconds'].sum() / 60 / len(means):.1f}",
+                "minutes": f"{sum(seconds) / 60 / len(seconds):.1f}" if seconds else "–",
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: -float(row["mean of the further"].split()[0]))

@@ -143,6 +143,7 @@ def methods_table(trained: Sequence[Path]) -> pd.DataFrame:
                 "n_correct": result.n_correct, "n_test": result.n_test,
                 "accuracy": 100 * result.accuracy, "accuracy_low": 100 * low, "accuracy_high": 100 * high,
                 "epochs": result.cost.epochs, "seconds": round(result.cost.seconds), "recipe": result.recipe["recipe"],
+                "device": result.cost.device,
             }
         )  # fmt: skip
     return pd.DataFrame(rows)

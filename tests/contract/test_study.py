@@ -109,10 +109,13 @@ def test_results_of_several_seeds_are_one_row_with_two_intervals(study: ModuleTy
     mine = found[(found["system"] == "pointwise-sharing") & found["domain"].isin(("imagenet12", "dtd"))].copy()
     mine["seed"] = mine.groupby("domain").cumcount()
     mine.loc[mine["domain"] == "dtd", "accuracy"] = [60.0, 62.0, 64.0]
+    mine["seconds"], mine["device"] = 60, mine["seed"].map({0: "a GPU", 1: "a GPU", 2: "cpu, 1 thread"})
+    mine.loc[mine["seed"] == 2, "seconds"] = 6000
     (row,) = module("pages")._method_rows(mine)
     low, high = (100 * share for share in wilson(round(0.62 * 388), 388))
     reach = 4.302653 * 2 / 3**0.5  # Student's t with two degrees of freedom
     assert row["seeds"] == 3 and row["dtd"] == f"62.0 ({low:.1f} to {high:.1f}) ± {reach:.1f}"
+    assert row["minutes"] == "1.0"
 
 
 # The statistics of the questions
