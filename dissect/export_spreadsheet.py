@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
@@ -75,7 +76,7 @@ def _write(sheet: Worksheet, n: int, k: int, value: Any) -> None:
     if isinstance(value, str):
         if value:
             sheet.write_string(n, k, value[:LETTERS])
-    elif isinstance(value, bool):
+    elif isinstance(value, bool | np.bool_):  # a nullable column gives the latter
         sheet.write_boolean(n, k, value)
     elif not pd.isna(value):
         sheet.write_number(n, k, value)

@@ -9,6 +9,7 @@ folds or settings: these are empty in the tables, and a note of the run says so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import datetime, timezone
 from itertools import chain
@@ -18,10 +19,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from data_prep.common.errors import UserError, check_range
-from data_prep.common.files import file_hash
+from data_prep.common.files import file_hash, read_regular
 from data_prep.common.locks import locked
 from dissect.claim import claim
-from dissect.netdissect_tally import KINDS, categories_of, read_tally
+from dissect.netdissect_tally import KINDS, PLACE_FILE, categories_of, read_tally
 from dissect.run_info import FILE_NAME, FORMAT_VERSION, is_file_name, seal
 from dissect.run_store import (
     CONCEPT_COLUMNS,
@@ -50,8 +51,8 @@ class Place(NamedTuple):
 
 
 def place_of(path: Path) -> Place | None:
-    """What the path of a tally says: NETWORK/LAYER-OPERATOR/tally.csv, as `dissect export` writes it, or NETWORK/LAYER.csv,
-    NETWORK/LAYER-result.csv; None for a tally.csv elsewhere.
+    """What place.json beside a tally.csv says, which `dissect export` writes; else what its path says: NETWORK/LAYER.csv,
+    NETWORK/LAYER-result.csv, NETWORK/LAYER-OPERATOR/tally.csv; None for a tally.csv elsewhere.
 
     >>> place_of(Path("out/imagenet12/18-depthwise/tally.csv"))
     Place(network='imagenet12', layer='18', operator='depthwise')
@@ -62,8 +63,22 @@ def place_of(path: Path) -> Place | None:
     path = path.absolute()
     layer, dash, operator = path.parent.name.rpartition("-")
     if path.stem == "tally":
+        if path.with_name(PLACE_FILE).is_file():
+            return _told(path.with_name(PLACE_FILE))
         return Place(path.parents[1].name, layer, operator) if layer and dash and operator in OPERATORS else None
     return Place(path.parent.name, path.stem.removesuffix("-result").removesuffix("-tally"), "conv")
+
+
+def _told(path: Path) -> Place:
+    try:
+        place = Place(**json.loads(read_regular(path, limit=2**16)))
+        if not all(isinstance(name, str) and name for name in place):
+            raise ValueError("a name is missing")
+    except (OSError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} does not name the network, layer and operator of the tally beside it ({error}): remove it, and give them."
+        ) from error
+    return place
 
 
 def import_tallies(

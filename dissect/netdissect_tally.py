@@ -13,18 +13,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_prep.common.files import slug, unescape_cell
+from data_prep.common.files import slug, unescape_cell, write_json
 from dissect.run_store import Run, RunFolderError, write_table
 
 KINDS = ("label", "truth", "activation", "intersect", "iou")
 """What stands behind a category's name in its columns."""
+
+PLACE_FILE = "place.json"
+"""Beside an exported tally.csv: which network, layer and operator it is of."""
 
 
 def export_tally(run: Run, out: Path) -> list[Path]:
     """Write one tally.csv for each layer of each network; returns their paths.
 
     A layer's folder is called after it, with `_` for what is neither letter, digit, `.` nor `_`, so that it lies in `out`
-    whatever the module is called; where two would be called the same, the later one gets a number.
+    whatever the module is called; where two would be called the same, the later one gets a number. `place.json` beside the tally
+    has the names as they are, for `import_tallies`.
     """
     paths: list[Path] = []
     keys = ["network", "layer", "operator"]
@@ -37,6 +41,7 @@ def export_tally(run: Run, out: Path) -> list[Path]:
             folder = f"{folder}-{len(paths)}"
             path = out / network / folder / "tally.csv"
         write_table(path, tally_table(units, by_category[network, layer, operator]))
+        write_json(path.with_name(PLACE_FILE), {"network": network, "layer": layer, "operator": operator})
         paths.append(path)
     return paths
 

@@ -16,6 +16,7 @@ import pandas as pd
 from dissect.run_store import Run
 from reports.claims import n_attributes, n_detectors
 from reports.intervals import Interval, jackknife
+from reports.page_words import n_of
 from reports.style import one_line
 from reports.summary import Population
 
@@ -27,7 +28,7 @@ def answer(
     n_units = sum(p.n_units for p in pops)
     found = sum((p.detectors_per_concept for p in pops), Counter[tuple[str, str]]())
     if not found:
-        return [f"None of the {n_units:,} units detects a concept: none has an IoU above {_cut(run)}."]
+        return [f"None of the {n_of(n_units, 'unit')} detects a concept: none has an IoU above {_cut(run)}."]
     return [
         *_counts(run, pops, n_units, found),
         *_where(pops, titles),
@@ -57,10 +58,11 @@ def _counts(run: Run, pops: Sequence[Population], n_units: int, found: Counter[t
         detectors, unique = (
             interval_of(jackknife(units, run.replicates, count)) for count in (n_detectors, n_attributes)
         )
+    detect, reach = ("detects", "it reaches") if n_found == 1 else ("detect", "they reach")
     return [
-        f"{n_found:,}{detectors} of {n_units:,} units, {_percent(n_found / n_units)}, detect a concept: they reach an IoU above "
-        f"{_cut(run)}.",
-        f"Together they detect {len(found):,}{unique} different concepts.",
+        f"{n_found:,}{detectors} of {n_of(n_units, 'unit')}, {_percent(n_found / n_units)}, {detect} a concept: {reach} an IoU "
+        f"above {_cut(run)}.",
+        f"Together they detect {len(found):,}{unique} different concept{'s' * (len(found) != 1)}.",
     ]
 
 
@@ -69,7 +71,9 @@ def _where(pops: Sequence[Population], titles: Mapping[str, str]) -> list[str]:
         return []
     most = max(pops, key=lambda p: len(p.attributes))
     of = f" of {titles[most.network]}" if len({p.network for p in pops}) > 1 else ""
-    return [f"Most different concepts are in {most.title}{of}: {len(most.attributes):,} in {most.n_units:,} units."]
+    return [
+        f"Most different concepts are in {most.title}{of}: {len(most.attributes):,} in {n_of(most.n_units, 'unit')}."
+    ]
 
 
 def _what(found: Counter[tuple[str, str]]) -> list[str]:
@@ -95,9 +99,10 @@ def _how_sure(run: Run, chance: pd.DataFrame | None) -> list[str]:
     ]
     if run.info.get("settings", {}).get("null"):
         n_sure = int((run.trust["sure"].astype(str) == "True").sum())
+        is_sure = "is a sure detector: its" if n_sure == 1 else "are sure detectors: their"
         return [
             *sentences,
-            f"{n_sure:,} of the units are sure: held-out IoU above {_cut(run)}, and not by chance (q < 0.05).",
+            f"{n_sure:,} of the units {is_sure} held-out IoU is above {_cut(run)} too, and hardly by chance (q < 0.05).",
             *(
                 []
                 if chance is None

@@ -9,7 +9,7 @@ Each becomes a number here, with one rule for all:
 
     holds              the 95 % interval lies wholly on the claim's side, in every layer that the claim is about
     contradicted       the interval lies wholly on the other side in one of those layers
-    not settled        anything else
+    not settled        anything else, and what the label set cannot show: without parts nobody knows that none are detected
 
 A run needs folds (`Settings(folds=10)`) for its intervals; see `reports.intervals` for what they cover.
 """
@@ -42,6 +42,8 @@ CLAIMS = {
 as the depthwise one, and the sum over layers is known better than any of its terms."""
 
 PARTS = ("object", "part")
+TOLD = (*PARTS, "texture")
+"""The categories that the claims speak of: nothing else is found only where they could be."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,12 @@ def verdicts(run: Run) -> list[Finding]:
     """
     found = []
     replicates = _replicates(run)
+    known = {str(category) for category in run.concepts.loc[run.concepts["eligible"], "category"]}
     for network in dict.fromkeys(p.network for p in populations(run)):
         pops = [p for p in populations(run) if p.network == network]
         layers = [layer for layer in dict.fromkeys(p.layer for p in pops) if len(_pair(pops, layer)) == 2]
         if layers:
-            judge = _Judge(pops, replicates[replicates["network"] == network], layers)
+            judge = _Judge(pops, replicates[replicates["network"] == network], layers, known)
             found += [Finding(network, claim, *judge(claim)) for claim in CLAIMS]
     return found
 
@@ -161,10 +164,13 @@ def _detectors_per_concept(units: pd.DataFrame) -> Counter[tuple[str, str]]:
 
 
 class _Judge:
-    """The claims about the units of one network, a method each."""
+    """The claims about the units of one network, a method each.
 
-    def __init__(self, pops: list[Population], replicates: pd.DataFrame, layers: list[str]) -> None:
-        self.pops, self.replicates, self.layers = pops, replicates, layers
+    layers: with both operators, in order of execution. known: the categories of which a unit can have a label.
+    """
+
+    def __init__(self, pops: list[Population], replicates: pd.DataFrame, layers: list[str], known: set[str]) -> None:
+        self.pops, self.replicates, self.layers, self.known = pops, replicates, layers, known
 
     def __call__(self, claim: str) -> tuple[Verdict, str]:
         return {
@@ -198,23 +204,36 @@ class _Judge:
     def _parts(self) -> tuple[Verdict, str]:
         interval = self._interval(self._all("depthwise"), lambda units: attributes_in(units, PARTS))
         # At least one, whatever images are left out: a count cannot lie below nothing.
-        verdict: Verdict = "holds" if interval.low > 0 else "not settled" if interval.high > 0 else "contradicted"
-        return verdict, f"{_plain(interval)} unique part and object detectors in all {len(self.layers)} layers"
+        measured = f"{_plain(interval)} unique part and object detectors in all {len(self.layers)} layers"
+        if interval.low > 0:
+            return "holds", measured
+        return ("not settled", measured) if interval.high > 0 else self._where_known("contradicted", measured, PARTS)
 
     def _textures(self) -> tuple[Verdict, str]:
         pops = self._all("pointwise")
         categories = sorted({c for p in pops for c, _ in p.attributes} - {"texture"})
         others = {c for c in self.replicates["category"] if c} | set(categories)
         interval = self._interval(pops, lambda units: attributes_in(units, others - {"texture"}))
-        verdict: Verdict = "contradicted" if interval.low > 0 else "not settled" if interval.high > 0 else "holds"
         named = f" ({', '.join(categories)})" if categories else ""
-        return verdict, f"{_plain(interval)} unique detectors of other categories{named}"
+        measured = f"{_plain(interval)} unique detectors of other categories{named}"
+        if interval.low > 0:  # of other categories because there are no textures?
+            return self._where_known("contradicted", measured, ("texture",))
+        return ("not settled", measured) if interval.high > 0 else self._where_known("holds", measured, TOLD)
 
     def _none(self) -> tuple[Verdict, str]:
         pointwise = next(p for p in _pair(self.pops, self.layers[0]) if p.operator == "pointwise")
         interval = self._interval([pointwise], n_detectors)
-        verdict: Verdict = "contradicted" if interval.low > 0 else "not settled" if interval.high > 0 else "holds"
-        return verdict, f"{_plain(interval)} detectors of {pointwise.n_units} units in layer {pointwise.layer}"
+        measured = f"{_plain(interval)} detectors of {pointwise.n_units} units in layer {pointwise.layer}"
+        if interval.low > 0:
+            return "contradicted", measured
+        return ("not settled", measured) if interval.high > 0 else self._where_known("holds", measured, TOLD)
+
+    def _where_known(self, verdict: Verdict, measured: str, needed: Iterable[str]) -> tuple[Verdict, str]:
+        """The verdict, unless no unit could have a label of a category that it needs."""
+        missing = [category for category in needed if category not in self.known]
+        if not missing:
+            return verdict, measured
+        return "not settled", f"{measured}; no unit could have a label of the category {' or '.join(missing)}"
 
     def _all(self, operator: str) -> list[Population]:
         return [p for p in self.pops if p.operator == operator and p.layer in self.layers]

@@ -31,6 +31,10 @@ _MARKS = ("o", "s", "D", "^", "v", "P", "X")
 STATUS_COLOURS = {"kept": "#228833", "changed": "#CCBB44", "lost": "#BB5566", "gained": "#4477AA"}
 
 
+STEMS = ("counts", "differences", "concepts", "flows", "units")
+"""Of all figures that a comparison may have."""
+
+
 @dataclass(frozen=True)
 class ComparisonFigure:
     """A figure with what stands under it. stem: its files are STEM.png and STEM.svg."""

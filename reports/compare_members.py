@@ -3,7 +3,7 @@
     runs = [open_run("runs/a"), open_run("runs/b")]
     members = members_of(runs, concepts_of(runs))
     members[0].title, members[0].control          # "imagenet12, rotated", "rotated"
-    different(members)                            # what their runs do not have in common, a sentence for each
+    different(runs)                               # what they do not have in common, a sentence for each
 
 A member is one network of one run. Everything that is counted about it comes from `Member.detected`: row 0 says which concept
 each unit detects on all images, row 1 + f which without the images of fold f (`replicates.csv`).
@@ -12,7 +12,7 @@ each unit detects on all images, row 1 + f which without the images of fold f (`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ import pandas as pd
 from data_prep.common.errors import UserError, choose
 from dissect.run_store import Run
 from reports.style import one_line
-from reports.summary import network_title
+from reports.summary import layers_of, network_title
 
 ALL = "all"
 """In the place of a layer, an operator or a category: all of them together."""
@@ -90,13 +90,13 @@ class Member:
 
     @property
     def parts(self) -> list[Part]:
-        """Each layer and operator, in the order of `run.json`."""
-        return [Part(str(each["layer"]), str(each["operator"])) for each in self.network["layers"]]
+        """Each layer and operator, in order of execution."""
+        return list(self.shape)
 
     @property
     def shape(self) -> dict[Part, int]:
         """How many units each layer and operator has."""
-        return {part: int(each["n_units"]) for part, each in zip(self.parts, self.network["layers"], strict=True)}
+        return {Part(str(e["layer"]), str(e["operator"])): int(e["n_units"]) for e in layers_of(self.network)}
 
     def rows(self, part: Part) -> np.ndarray:
         """(U,) bool: the units of a part."""
@@ -169,9 +169,9 @@ def _titles(chosen: Sequence[tuple[Run, Mapping[str, Any]]]) -> list[str]:
     return titles
 
 
-def different(members: Sequence[Member]) -> list[str]:
+def different(runs: Iterable[Run]) -> list[str]:
     """What the runs do not have in common though their counts depend on it: "`quantile` (the level ...): 0.995 in a, ..."."""
-    runs = list({id(member.run): member.run for member in members}.values())
+    runs = list({id(run): run for run in runs}.values())
     found = []
     prints = {run.info["data"]["fingerprint"] for run in runs}
     if len(prints) > 1:

@@ -22,10 +22,11 @@ from data_prep.common.notebook_html import card, table
 from dissect.run_store import write_table
 from reports.compare_counts import MEASURES
 from reports.compare_data import page_data
-from reports.compare_figures import MEMBER_COLOURS, comparison_figures
+from reports.compare_figures import MEMBER_COLOURS, STEMS, comparison_figures
 from reports.compare_members import ALL, Part
 from reports.compare_units import UNIT_STATUS
 from reports.compare_words import answer, made_of, page_title, signed
+from reports.sheets import remove_sheets
 from reports.style import category_colours, figure_style, one_line, render, write_files
 from reports.templating import environment, joined_script, script_hash
 
@@ -41,13 +42,13 @@ _dumps = partial(json.dumps, separators=(",", ":"), allow_nan=False)
 
 def write_comparison(comparison: Comparison, out: str | Path) -> Path:
     """Write `compare.html`, `figures/*.png`, `*.svg` and the tables NAME.csv (`reports.comparison.TABLES`) into a folder; returns
-    the path of the page. Files of the same names are replaced."""
+    the path of the page. Files of the same names are replaced, and figures of another comparison removed."""
     from reports.comparison import TABLES
 
     folder = Path(out)
     for name in TABLES:
         write_table(folder / f"{name}.csv", getattr(comparison, name))
-    figures = []
+    figures: list[dict[str, Any]] = []
     with figure_style():
         for drawn in comparison_figures(comparison):
             files = render(drawn.figure)
@@ -56,6 +57,8 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
             source = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
             width = round(drawn.figure.get_figwidth() * 134)
             figures.append({"drawn": drawn, "source": source, "width": width})
+    for stem in set(STEMS) - {each["drawn"].stem for each in figures}:
+        remove_sheets(folder / "figures", stem)
     page = folder / "compare.html"
     write_bytes(page, page_html(comparison, figures).encode("utf-8", "replace"))
     return page

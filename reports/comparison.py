@@ -211,7 +211,7 @@ def compare(
     opened = [run if isinstance(run, Run) else open_run(run) for run in runs]
     concepts = concepts_of(opened)
     members = members_of(opened, concepts, networks)
-    faults = different(members)
+    faults = different(member.run for member in members)
     if faults and not allow_different:
         raise UserError(
             f"The runs differ in {'; '.join(faults)}. Their counts do not mean the same: dissect again with the same choices, or "

@@ -4,8 +4,9 @@
     data = explorer_data(members, categories, pictures)
     html = htmlsafe_json_dumps(data)      # goes into the page, and the scripts in templates/ draw from it
 
-Columns instead of rows; a column that a run does not have (its null was not counted, it has no folds) is None. Numbers are
-rounded as they are shown. Images and masks are not in here but beside it, each image once: see `reports.page_pictures`.
+Columns instead of rows; a column that a run does not have (its null was not counted, it has no folds) is None. What is counted or
+saved from the page is as exact as in the run: a rounded IoU may lie on the other side of the cut. Images and masks are not in
+here but beside it, each image once: see `reports.page_pictures`.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def explorer_data(members: Sequence[Member], categories: Sequence[str], pictures
             units["images"] += images
             units["peaks"] += peaks
             units["sheet"] += sheets
-            for name, values in _numbers(rows).items():
+            for name, values in _numbers(rows, member.run.score).items():
                 columns.setdefault(name, []).append(values)
             columns.setdefault("bars", []).append(_bars(member.run, p.network, p.rows))
             fires = member.run.images_per_unit(p.network)
@@ -110,18 +111,18 @@ class _Concepts:
         return [[self._category[category], one_line(label)] for category, label in self._number]
 
 
-def _numbers(rows: pd.DataFrame) -> dict[str, list[Any]]:
-    """The columns that the table and the card print."""
+def _numbers(rows: pd.DataFrame, score: str) -> dict[str, list[Any]]:
+    """The columns that the table and the card print. score: the one that chose the labels, not said twice where it is IoU."""
     columns: dict[str, list[Any]] = {
-        "iou": _rounded(rows["iou"]),
-        "score": _rounded(rows["score"]),
+        "iou": _exact(rows["iou"]),
+        "score": [None] * len(rows) if score == "iou" else _exact(rows["score"]),
         "threshold": [_short(v) for v in rows["threshold"]],
         "nImages": [None if pd.isna(n) else n for n in rows["n_images"].tolist()],
         "detector": rows["detector"].astype(int).tolist(),
         "dead": rows["dead"].astype(int).tolist(),
     }
     for name, column in _TRUST.items():
-        columns[name] = _rounded(rows[column])
+        columns[name] = _exact(rows[column])
     return columns
 
 
@@ -183,12 +184,14 @@ def _joined(parts: list[list[Any]]) -> list[Any] | None:
     return column if any(value is not None for value in column) else None
 
 
-def _rounded(values: pd.Series) -> list[float | None]:
-    return [_round(value) for value in values]
+def _exact(values: pd.Series) -> list[float | None]:
+    """As the run has them, whole numbers without a point; None where there is no number, which JSON cannot hold."""
+    numbers = (float(value) for value in values)
+    return [None if not math.isfinite(n) else int(n) if n.is_integer() else n for n in numbers]
 
 
 def _round(value: float) -> float | None:
-    """Four decimals, as shares and IoU are printed; None where there is no number, which JSON cannot hold."""
+    """Four decimals, for what is only looked at; None where there is no number."""
     return round(float(value), 4) if math.isfinite(value) else None
 
 

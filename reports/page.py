@@ -13,26 +13,28 @@ from __future__ import annotations
 import base64
 import errno
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from data_prep.common.errors import UserError
-from data_prep.common.files import atomic_write, write_bytes
+from data_prep.common.files import atomic_write
 from data_prep.common.terminal import Progress, silent
 from dissect.run_store import RunFolderError, open_run
 from reports.answer import answer
+from reports.compare_members import different
 from reports.crew import Crew, helpers_worth_starting, without_collection
 from reports.explorer import explorer_data
 from reports.figures import FIGURES, ReportFigure
 from reports.letters import labels_without_letters
 from reports.members import Member, all_categories, gather, subject_of
+from reports.page_assets import PageAssets
 from reports.page_pictures import PagePictures, StoredPictures
 from reports.page_words import (
     SCORE_NAMES,
@@ -65,29 +67,39 @@ def write_report(
 ) -> Path:
     """Write `report.html` and `figures/*.png`, `*.svg` into a finished run folder; returns the path of the page.
 
-    run_folder: or several, for one page of them all. out: the folder to write into instead, as where the run folder may only
-    be read; several runs need one. assets: a folder for the images and masks, which are in the page otherwise: larger and more
-    of them, and a page of 30,000 units still opens at once, but it must be kept together with that folder. figures: those of
-    the page; `(*reports.figures.FIGURES, mine)` adds one. Needs no network, model or torch. Images that are no longer there
-    become grey squares and are counted on the page. Raises `RunFolderError` where a folder is not a finished run, or cannot be
-    written.
+    run_folder: or several, for one page of them all: runs that agree in what their numbers depend on. out: the folder to write
+    into instead, as where the run folder may only be read; several runs need one. assets: a folder for the images and masks,
+    which are in the page otherwise: larger and more of them, and a page of 30,000 units still opens at once, but it must be kept
+    together with that folder, which several pages may share. figures: those of the page; `(*reports.figures.FIGURES, mine)` adds
+    one. Needs no network, model or torch. Images that are no longer there become grey squares and are counted on the page.
+    Raises `UserError` for runs that differ, and `RunFolderError` where a folder is not a finished run, or cannot be written.
     """
     folders = [run_folder] if isinstance(run_folder, str | Path) else list(run_folder)
     if not folders:
         raise UserError("`run_folder` names no run; give at least one finished run folder.")
     if out is None and len(folders) > 1:
         raise UserError(f"`out` is missing; a page of {len(folders)} runs needs a folder of its own.")
-    members = gather([open_run(each) for each in folders])
+    runs = [open_run(each) for each in folders]
+    if faults := different(runs):
+        raise UserError(
+            f"The runs differ in {'; '.join(faults)}. Their numbers do not mean the same and cannot stand on one page: write a "
+            f"report of each, or dissect again with the same choices."
+        )
+    members = gather(runs)
     folder = members[0].run.path if out is None else Path(out)
-    try:
+    with _writing(f"The report cannot be written into {folder}", "`out`, as in `dissect report`"):
         return _write_report(members, folder, progress, figures, None if assets is None else Path(assets))
+
+
+@contextmanager
+def _writing(failed: str, parameter: str) -> Iterator[None]:
+    """Where a folder cannot be written: a sentence that asks for another one."""
+    try:
+        yield
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR):
             raise
-        raise RunFolderError(
-            f"The report cannot be written into {folder} ({error.strerror}): give another folder as `out`, as in "
-            f"`dissect report`."
-        ) from error
+        raise RunFolderError(f"{failed} ({error.strerror}): give another folder as {parameter}.") from error
 
 
 def _write_report(
@@ -109,28 +121,21 @@ def _write_report(
         "assets": None,
         "score": _score(members),
         "scoreName": SCORE_NAMES.get(_score(members), _score(members)),
-        "folds": _tells_most(members).run.info["settings"].get("folds", 1),
+        "folds": [member.run.info["settings"].get("folds", 1) for member in members],
     }
-    if assets is not None:
-        data |= _store_outside(stored, assets, folder)
-    html = _fill(members, categories, sections=sections, data=data, stored=None if assets is not None else stored)
+    outside = None if assets is None else PageAssets(assets, folder, stored)
+    if outside:
+        with _writing(f"The pictures cannot be written into {assets}", "`assets`"):
+            outside.write()
+        data |= {"assets": outside.way, "stored": outside.there}
+    html = _fill(members, categories, sections=sections, data=data, stored=None if outside else stored)
     path = folder / "report.html"
     with atomic_write(path) as file:
         file.write(html.encode("utf-8", "replace"))
+    if outside:
+        outside.remove_earlier()
     progress("page", 1, 1)
     return path
-
-
-def _store_outside(stored: StoredPictures, assets: Path, folder: Path) -> dict[str, Any]:
-    """Write the pictures, named by their numbers; what the page's script must know to find them."""
-    kinds = {"images": (stored.images, "jpg"), "masks": (stored.masks, "png")}
-    for kind, (files, ending) in kinds.items():
-        for k, content in enumerate(files):
-            if content:
-                write_bytes(assets / kind / f"{k}.{ending}", content)
-    way = os.path.relpath(assets.resolve(), folder.resolve()).replace(os.sep, "/")
-    there = {kind: [int(bool(content)) for content in files] for kind, (files, _) in kinds.items()}
-    return {"assets": f"{quote(way)}/", "stored": there}
 
 
 def _fill(
@@ -141,7 +146,7 @@ def _fill(
     data: Mapping[str, Any],
     stored: StoredPictures | None,
 ) -> str:
-    first = _tells_most(members).run
+    first = members[0].run  # what the words tell of it, folds and rounds apart, all runs have in common
     settings = first.info["settings"]
     script = joined_script(SCRIPTS)
     summary = [figure for section in sections for figure in section.figures if figure[0].stem == SUMMARY_FIGURE]
@@ -154,9 +159,10 @@ def _fill(
             runs=[_of_run(member) for member in members],
             counts=[row for member in members for row in _counts(member)],
             intervals=any(member.intervals for member in members),
-            imported=all(member.run.source for member in members),
+            imported=bool(first.source),
             held_out=any(member.run.trust is not None for member in members),
-            tested=any(member.run.info["settings"].get("null") for member in members),
+            folds=_each(members, "folds", least=2),
+            rounds=_each(members, "null", least=1),
             chance=any(member.chance is not None for member in members),
             categories=categories,
             colours=category_colours(categories),
@@ -181,13 +187,10 @@ def _fill(
     )
 
 
-def _tells_most(members: Sequence[Member]) -> Member:
-    """The first run that knows its images, and of these has folds and a null where some run has: the page's words are of its
-    settings."""
-    return max(
-        members,
-        key=lambda m: (not m.run.source, m.run.trust is not None, bool(m.run.info["settings"].get("null"))),
-    )
+def _each(members: Sequence[Member], setting: str, *, least: int) -> str:
+    """How many folds, or rounds of chance, the runs have that have at least so many: "10", "5 or 10", or nothing."""
+    known = {member.run.info["settings"].get(setting) or 0 for member in members}
+    return " or ".join(str(n) for n in sorted(known) if n >= least)
 
 
 def page_title(members: Sequence[Member]) -> str:

@@ -124,6 +124,14 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
+def n_of(n: int, noun: str) -> str:
+    """
+    >>> n_of(1, "unit"), n_of(12345, "unit")
+    ('1 unit', '12,345 units')
+    """
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def short(values: Iterable[Any] | str | None, limit: int = 16) -> str:
     """A hash cut to `limit` characters; an em dash where there is none."""
     return re.sub(rf"^(.{{{limit}}}).+$", r"\1…", one_line(values)) if values else "—"

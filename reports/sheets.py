@@ -53,40 +53,54 @@ class DrawnFigure:
 
 
 def draw_sheets(subject: Subject, figures: Sequence[ReportFigure], crew: Crew) -> list[DrawnFigure]:
-    """Draw every figure and have its files made. No population, no figure.
+    """Draw every figure and have its files made. No population, no sheet.
 
     A figure that is not of the report's own list may use what only this process has, and its files are made here.
     """
-    if not subject.networks:
-        return []
     drawn = []
     with figure_style():
         for figure in figures:
-            sheets = figure.draw(subject)
+            sheets = figure.draw(subject) if subject.networks else []
             own = any(figure is each for each in FIGURES)
             tasks = [crew.submit(files_of, sheet, figure.photographs, may_travel=own) for sheet in sheets]
-            if sheets:
-                drawn.append(DrawnFigure(figure, list(zip(sheets, tasks, strict=True))))
+            drawn.append(DrawnFigure(figure, list(zip(sheets, tasks, strict=True))))
     return drawn
 
 
 def write_sheets(
     drawn: Sequence[DrawnFigure], folder: Path, crew: Crew, done: Callable[[int, int], object] = lambda n, total: None
 ) -> list[Section]:
-    """Write `STEM.png` and `STEM.svg` of every sheet; what the page shows of them. done: called with the sheets written."""
+    """Write `STEM.png` and `STEM.svg` of every sheet, and remove those of these figures that an earlier run left in the folder;
+    what the page shows of them. done: called with the sheets written."""
     n_sheets, n_written = sum(len(each.sheets) for each in drawn), 0
     sections = []
-    for heading, group in groupby(drawn, lambda each: each.figure.heading):
+    for each in drawn:
+        remove_sheets(folder, each.figure.stem, len(each.sheets))
+    with_sheets = (each for each in drawn if each.sheets)
+    for heading, group in groupby(with_sheets, lambda each: each.figure.heading):
         written: list[tuple[ReportFigure, list[Sheet]]] = []
         for each in group:
             written.append((each.figure, []))
             for k, (sheet, task) in enumerate(each.sheets):
-                stem = each.figure.stem if k == 0 else f"{each.figure.stem}-{k + 1}"
-                written[-1][1].append(_write_sheet(folder / stem, sheet, crew.result(task)))
+                written[-1][1].append(_write_sheet(folder / _name(each.figure.stem, k), sheet, crew.result(task)))
                 n_written += 1
                 done(n_written, n_sheets)
         sections.append(Section(written[0][0].stem, heading, written))
     return sections
+
+
+def _name(stem: str, sheet: int) -> str:
+    return stem if sheet == 0 else f"{stem}-{sheet + 1}"
+
+
+def remove_sheets(folder: Path, stem: str, first: int = 0) -> None:
+    """Remove a figure's sheets from the one numbered `first` on: written in turn, none follows one that is not there."""
+    while not_now := [
+        path for ending in ("png", "svg") if (path := folder / f"{_name(stem, first)}.{ending}").is_file()
+    ]:
+        for path in not_now:
+            path.unlink()
+        first += 1
 
 
 def _write_sheet(stem: Path, figure: Figure, files: dict[str, bytes]) -> Sheet:

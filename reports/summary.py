@@ -10,7 +10,7 @@ A population is the units of one network, layer and operator. A detector is coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -102,13 +102,13 @@ class Population:
 
 
 def populations(run: Run) -> list[Population]:
-    """The populations of a run, in the order in which `run.json` names networks and layers."""
+    """The populations of a run: networks as `run.json` names them, the layers of each in order of execution, where it is known."""
     units = _clean(run.units)
     units["row"] = units.groupby("network", sort=False).cumcount()
     order = {
         (str(n["name"]), str(entry["layer"]), str(entry["operator"])): (i, k)
         for i, n in enumerate(run.networks)
-        for k, entry in enumerate(n.get("layers", []))
+        for k, entry in enumerate(layers_of(n))
     }
     found = [
         Population(
@@ -133,6 +133,20 @@ def _clean(units: pd.DataFrame) -> pd.DataFrame:
         units[column] = units[column].astype(str) == "True"
     units["iou"] = units["iou"].fillna(0.0).astype(float)
     return units
+
+
+def layers_of(network: Mapping[str, Any]) -> list[Any]:
+    """A network's layers in order of execution, as far as it is known: by number where all have one, else as they were named to
+    `dissect run`. network: its entry in `run.json`.
+
+    >>> [entry["layer"] for entry in layers_of({"layers": [{"layer": name} for name in ("22", "9@10", "9@2", "18")]})]
+    ['9@2', '9@10', '18', '22']
+    """
+    layers = list(network.get("layers", []))
+    numbers = [str(entry["layer"]).split("@") for entry in layers]
+    if not all(part.isdecimal() for number in numbers for part in number):
+        return layers
+    return sorted(layers, key=lambda entry: [int(part) for part in str(entry["layer"]).split("@")])
 
 
 def layer_title(layer: str) -> str:

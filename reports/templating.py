@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from reports.page_words import number, short
+from reports.page_words import n_of, number, short
 from reports.style import one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -29,7 +29,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": number, "short": short, "line": one_line}
+    made.filters |= {"n_of": n_of, "number": number, "short": short, "line": one_line}
     return made
 
 

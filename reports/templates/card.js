@@ -31,10 +31,10 @@ function unitCard(unit) {
     if (column("nImages", unit) !== null) facts.push(fact("Images that show it", count(column("nImages", unit))));
     if (column("kept", unit) !== null) {
       facts.push(fact("Keeps its label", percent(column("kept", unit)),
-        `of resamples of the images, and in ${column("keptFolds", unit)} of ${data.folds} leave-outs`));
+        `of resamples of the images, and in ${column("keptFolds", unit)} of ${data.folds[networkOf(unit).run]} leave-outs`));
       facts.push(fact("Label set", count(column("nSet", unit)), column("nSet", unit) === 1 ? "concept covers 90 % of the resamples" : "concepts cover 90 % of the resamples"));
     }
-    if (!isImported(unit)) facts.push(fact("Sure", sureText(unit), column("p", unit) !== null ? `p ${number(column("p", unit), 4)}, q ${number(column("q", unit), 4)}` : "against chance: dissect with --null 20"));
+    if (!isImported(unit)) facts.push(fact("Sure", sureText(unit), column("p", unit) !== null ? `${chanceText("p", unit)}, ${chanceText("q", unit)}` : "against chance: dissect with --null 20"));
   }
   if (!isImported(unit)) facts.push(fact("Fires in", nOf(column("fires", unit), "image"), "somewhere above its threshold"));
   facts.push(fact("Threshold", column("threshold", unit) === null ? (isImported(unit) ? "not known" : "none") : String(column("threshold", unit))));

@@ -8,6 +8,11 @@ const byId = (id) => document.getElementById(id);
 const count = (n) => (n ?? null) === null ? "–" : n.toLocaleString("en");  // an imported run does not know every number
 const nOf = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 const number = (value, digits = 3) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+// A p-value is never 0, however many decimals are shown.
+const chanceText = (name, unit) => {
+  const value = column(name, unit);
+  return value < 0.0001 ? `${name} < 0.0001` : `${name} ${number(value, 4)}`;
+};
 const percent = (share) => `${Math.round(100 * share)} %`;
 // A column that the run does not have is null as a whole.
 const column = (name, unit) => (units[name] ? units[name][unit] : null);
@@ -30,9 +35,17 @@ const sureText = (unit) => (column("sure", unit) === null ? "not tested" : colum
 
 // Names of units and concepts for the address of a state: they stay the same when the report is made again.
 const unitName = (unit) => [networkOf(unit).title, layerOf(unit), operatorOf(unit), units.unit[unit]].join(" / ");
-const conceptName = (concept) => `${categoryName(concept)} / ${data.concepts[concept][1]}`;
 const unitsByName = new Map();
-const conceptsByName = new Map(data.concepts.map((_, concept) => [conceptName(concept), concept]));
+const conceptsByName = new Map();
+// Labels that differ in spaces alone look the same here: the second is called "color / car (2)".
+const conceptNames = data.concepts.map(([category, label], concept) => {
+  const plain = `${data.categories[category]} / ${label}`;
+  let name = plain;
+  for (let n = 2; conceptsByName.has(name); n++) name = `${plain} (${n})`;
+  conceptsByName.set(name, concept);
+  return name;
+});
+const conceptName = (concept) => conceptNames[concept];
 const unitNamed = (name) => {
   if (!unitsByName.size) for (let unit = 0; unit < nUnits; unit++) unitsByName.set(unitName(unit), unit);
   return unitsByName.get(name);

@@ -11,7 +11,7 @@ const UNIT_COLUMNS = [
   { key: "iou", name: "IoU", value: (unit) => units.iou[unit], cell: iouCell, title: "Overlap of unit and concept, with its 95 % interval" },
   { key: "held", name: "held out", value: (unit) => column("held", unit), cell: (unit) => number(column("held", unit)), skip: !HAS.held, title: "IoU on images that had no say in the choice of the label" },
   { key: "nImages", name: "images", value: (unit) => column("nImages", unit), cell: (unit) => (conceptOf(unit) < 0 ? "–" : count(column("nImages", unit))), title: "Images that show the concept", skip: units.nImages === null },
-  { key: "sure", name: "sure", value: (unit) => (units.sure ? column("sure", unit) : 0), cell: (unit) => element("span", { text: sureText(unit), className: units.sure && column("sure", unit) ? "yes" : "muted" }), title: "Held-out IoU above the cut, and not by chance (q < 0.05)", skip: units.fires === null },
+  { key: "sure", name: "sure", value: (unit) => (units.sure ? column("sure", unit) : 0), cell: (unit) => element("span", { text: sureText(unit), className: units.sure && column("sure", unit) ? "yes" : "muted" }), title: "A detector whose held-out IoU is above the cut too, and hardly by chance (q < 0.05)", skip: units.fires === null },
   { key: "kept", name: "stable", value: (unit) => column("kept", unit), cell: (unit) => (column("kept", unit) === null ? "–" : percent(column("kept", unit))), skip: !HAS.kept, title: "Share of resamples of the images in which the unit keeps its label" },
   { key: "place", name: "where", value: (unit) => -unit, cell: placeCell, title: "Network, layer, operator and number of the unit" },
 ].filter((each) => !each.skip);

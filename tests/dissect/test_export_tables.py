@@ -129,6 +129,14 @@ def test_a_spreadsheet_of_texts_and_numbers(finished, dissect, tmp_path: Path) -
     assert about["settings.quantile"] == "0.9" and about["networks[1].name"] == "net1"
 
 
+def test_truth_values_are_such_in_a_spreadsheet(finished, tmp_path: Path) -> None:
+    run = finished(n_networks=1, null=2)
+    (path,) = export_xlsx(run, tmp_path)
+    header, *rows = openpyxl.load_workbook(path)["units"].iter_rows(values_only=True)
+    for name in ("detector", "dead", "sure"):
+        assert {type(row[header.index(name)]) for row in rows} == {bool}, name
+
+
 def _sixteen(value: object) -> object:
     """What a sheet holds of a number: 16 digits."""
     return float(f"{value:.16g}") if isinstance(value, float) else value

@@ -126,6 +126,24 @@ def test_our_own_export_comes_back(nets: str, tiny_broden: Path, out: Path, tmp_
     ]
 
 
+def test_names_come_back_that_no_folder_can_have(tmp_path: Path) -> None:
+    """Operators of any kind, names that differ in a sign that no folder may have, and calls of one module."""
+    names = [("a/b", "pointwise"), ("a b", "pointwise"), ("a_b", "pointwise"), ("a b-conv", "x")]
+    names += [("layer1.0.relu@2", "relu"), ("layer4", "sequential"), ("pool", "maxpool2d"), ("../up", "conv")]
+    paths = [tmp_path / f"{k}.csv" for k in range(len(names))]
+    for path in paths:
+        path.write_text("unit,category,label,score\n1,object,cat,0.5\n")
+    layers, operators = zip(*names, strict=True)
+    run = import_tallies(paths, tmp_path / "run", networks=["net"], layers=layers, operators=operators)
+    exported = export_tally(run, tmp_path / "tallies")
+    back = import_tallies(exported, tmp_path / "back")
+    pd.testing.assert_frame_equal(back.units, run.units)
+    assert back.networks == run.networks
+    exported[0].with_name("place.json").write_text('{"network": "net", "layer": 3}')
+    with pytest.raises(RunFolderError, match=r"place\.json does not name the network, layer and operator of the tally"):
+        import_tallies(exported, tmp_path / "no")
+
+
 def test_an_imported_run_has_a_page(tally: Path, out: Path) -> None:
     from reports import write_report
 

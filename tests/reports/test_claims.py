@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +18,12 @@ Detects = Callable[[str, str, int], tuple[str, str] | None]
 """(layer, operator, unit) to the concept that the unit detects."""
 
 
-def known_run(folder: Path, detects: Detects, without: dict[int, Detects] | None = None) -> Path:
-    """A run of layers 18 and 20, 6 depthwise and 12 pointwise units, four folds. without: what is found without a fold."""
-    layers = [(layer, operator, n) for layer in ("18", "20") for operator, n in (("depthwise", 6), ("pointwise", 12))]
+def known_run(
+    folder: Path, detects: Detects, without: dict[int, Detects] | None = None, named: Sequence[str] = ("18", "20")
+) -> Path:
+    """A run of layers 18 and 20, 6 depthwise and 12 pointwise units, four folds. without: what is found without a fold. named:
+    the layers as they were asked for."""
+    layers = [(layer, operator, n) for layer in named for operator, n in (("depthwise", 6), ("pointwise", 12))]
     told = {
         c
         for way in (detects, *(without or {}).values())
@@ -94,6 +97,43 @@ def test_what_images_decide_is_not_settled(tmp_path: Path) -> None:
 
     found = verdict_of(known_run(tmp_path / "run", more, {2: fewer}))
     assert found == dict.fromkeys(CLAIMS, "not settled")
+
+
+@pytest.mark.parametrize(
+    ("known", "detected", "wanted", "reason"),
+    [
+        (["texture"], ("texture", "dotted"), {"parts": "not settled", "textures": "not settled"}, "object or part"),
+        (
+            ["texture"],
+            None,
+            {"parts": "not settled", "textures": "not settled", "none": "not settled"},
+            "object or part",
+        ),
+        (["object", "part"], ("part", "wheel"), {"parts": "holds", "textures": "not settled"}, "texture"),
+        (["object", "texture"], ("object", "car"), {"parts": "holds", "textures": "contradicted"}, ""),
+        (["object", "texture"], None, {"parts": "not settled", "none": "not settled"}, "part"),
+    ],
+)
+def test_what_the_label_set_cannot_show_is_not_settled(
+    tmp_path: Path, known: list[str], detected: tuple[str, str] | None, wanted: dict[str, str], reason: str
+) -> None:
+    run = known_run(tmp_path / "run", lambda layer, operator, unit: detected)
+    concepts = open_run(run).concepts
+    concepts["eligible"] = concepts["category"].isin(known)
+    write_table(run / "concepts.csv", concepts)
+    found = {finding.claim: finding for finding in verdicts(open_run(reseal(run)))}
+    assert {claim: found[claim].verdict for claim in wanted} == wanted
+    said = [f.measured for f in found.values() if "no unit could have" in f.measured]
+    assert bool(said) == bool(reason) and all(text.endswith(f"a label of the category {reason}") for text in said)
+
+
+def test_the_first_layer_is_the_first_executed(tmp_path: Path) -> None:
+    def detects(layer: str, operator: str, unit: int) -> tuple[str, str] | None:
+        return ("texture", "striped") if layer == "20" else None
+
+    run = known_run(tmp_path / "run", detects, named=("20", "18"))
+    measured = {finding.claim: finding for finding in verdicts(open_run(run))}["none"]
+    assert (measured.verdict, measured.measured) == ("holds", "0 (0.0 to 0.0) detectors of 12 units in layer 18")
 
 
 def test_a_run_without_folds_is_refused(tmp_path: Path) -> None:

@@ -113,13 +113,18 @@ def test_the_answer_in_words() -> None:
 def test_page_figures_and_tables_are_written(
     three: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Figures are drawn; that they can be rendered is seen by a slow test."""
+    """Figures are drawn; that they can be rendered is seen by a slow test. Those that another comparison left go."""
     monkeypatch.setattr("reports.compare_page.render", lambda figure: {"png": b"png", "svg": b"<svg/>"})
+    figures = comparison_figures(three)
+    monkeypatch.setattr("reports.compare_page.comparison_figures", lambda _: figures)
     page = write_comparison(three, tmp_path / "out")
     assert page == tmp_path / "out" / "compare.html" and HOSTILE not in page.read_text(encoding="utf-8")
     stems = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
     assert stems == {"counts", "differences", "concepts", "flows", "units"}
     assert stems == {path.stem for path in (tmp_path / "out" / "figures").glob("*.svg")}
+    monkeypatch.setattr("reports.compare_page.comparison_figures", lambda _: figures[:2])
+    write_comparison(three, tmp_path / "out")
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} == {"counts", "differences"}
     for name in TABLES:
         with (tmp_path / "out" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

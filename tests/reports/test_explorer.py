@@ -39,14 +39,13 @@ def test_every_unit_is_there_with_its_numbers(reported: Path) -> None:
         network, layer, operator, module = data["populations"][units["population"][k]]
         assert (data["networks"][network]["name"], layer) == (row["network"], f"layer {row['layer']}")
         assert (operator, module, units["unit"][k]) == (row["operator"], row["module"], int(row["unit"]))
-        assert units["iou"][k] == round(float(row["iou"]), 4) and units["nImages"][k] == int(row["n_images"])
+        assert units["iou"][k] == float(row["iou"]) and units["nImages"][k] == int(row["n_images"])
         assert units["threshold"][k] == pytest.approx(float(row["threshold"]), rel=1e-3)
         assert units["detector"][k] == (row["detector"] == "True") and units["dead"][k] == (row["dead"] == "True")
-        assert units["held"][k] == round(float(sure["held_out_iou"]), 4) and units["low"][k] == round(
-            float(sure["iou_low"]), 4
-        )
+        assert units["held"][k] == float(sure["held_out_iou"]) and units["low"][k] == float(sure["iou_low"])
+        assert units["p"][k] == float(sure["p"]) and units["high"][k] == float(sure["iou_high"])
         assert units["keptFolds"][k] == int(sure["kept_folds"]) and units["nSet"][k] == int(sure["n_set"])
-        assert units["sure"][k] == (sure["sure"] == "True") and units["q"][k] == round(float(sure["q"]), 4)
+        assert units["sure"][k] == (sure["sure"] == "True") and units["q"][k] == float(sure["q"])
         if row["label"]:
             category, label = data["concepts"][units["concept"][k]]
             assert (data["categories"][category], label) == (row["category"], row["label"])

@@ -13,16 +13,18 @@ from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from run_writer import reseal
 
 from data_prep.common.errors import UserError
 from dissect.cli.report import report
 from dissect.netdissect_import import import_tallies
-from dissect.run_store import RunFolderError, open_run
+from dissect.run_store import RunFolderError, open_run, read_info
 from reports.figures import FIGURES, ReportFigure, Subject
 from reports.page import write_report
 from reports.style import panel_grid
@@ -272,6 +274,35 @@ def test_several_runs_need_a_folder_and_at_least_one(run_folder: Callable[..., P
         write_report([])
 
 
+@pytest.mark.parametrize(
+    ("group", "changes", "words"),
+    [
+        ("settings", {"iou_cut": 0.2}, "`iou_cut` (the IoU that makes a detector): 0.04 in a, 0.2 in b"),
+        ("settings", {"score": "npmi"}, "`score` (the score that chooses a label): iou in a, npmi in b"),
+        ("settings", {"union": "all-images"}, "`union` (the images in which a mask counts): category in a, all-images"),
+        ("data", {"fingerprint": "0b" * 32}, "the data: mini-broden 5ad15ad15ad1 in a, mini-broden 0b0b0b0b0b0b in b"),
+    ],
+)
+def test_runs_whose_numbers_mean_something_else_are_refused(
+    run_folder: Callable[..., Path], tmp_path: Path, group: str, changes: dict[str, object], words: str
+) -> None:
+    one = {"networks": {"n": [("1", "conv", 1)]}, "n_images": 1, "n_strongest": 1}
+    a, b = (run_folder(name, **one) for name in "ab")
+    info = read_info(b)
+    info[group] |= changes
+    reseal(b, info)
+    with pytest.raises(UserError) as caught:
+        write_report([a, b], figures=(), out=tmp_path / "both")
+    assert str(caught.value).startswith(f"The runs differ in {words}") and not (tmp_path / "both").exists()
+
+
+def test_folds_and_rounds_of_several_runs_are_their_own(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folders = [run_folder(f"r{n}", networks=SMALL, n_folds=n, null=2 * n) for n in (10, 4)]
+    page = Page(write_report(folders, figures=(), out=tmp_path / "both"))
+    assert page.data["folds"] == [10, 4] and "A jackknife over 4 or 10 groups of images" in page.words
+    assert "the labels of other images, 8 or 20 times" in page.words
+
+
 def test_several_runs_with_the_same_names_are_told_apart(run_folder: Callable[..., Path], tmp_path: Path) -> None:
     folders = [run_folder(name, networks=SMALL) for name in ("a", "b")]
     page = Page(write_report(folders, figures=FEW, out=tmp_path / "both"))
@@ -286,7 +317,7 @@ def test_the_command_makes_one_page_of_several_runs(
     monkeypatch.setattr("reports.page.write_report", partial(write_report, figures=()))
     folders = tuple(run_folder(name, networks=SMALL, null=0) for name in ("a", "b"))
     assert report(folders, out=tmp_path / "both", assets=tmp_path / "both/pictures", style="csv") == 0
-    assert (tmp_path / "both/report.html").is_file() and (tmp_path / "both/pictures/images/0.jpg").is_file()
+    assert (tmp_path / "both/report.html").is_file() and list(tmp_path.glob("both/pictures/*/images/0.jpg"))
     networks = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
     assert networks == ["network", "a: n", "a: n", "b: n", "b: n"]
 
@@ -295,11 +326,72 @@ def test_pictures_outside_the_page(run_folder: Callable[..., Path], tmp_path: Pa
     folder = run_folder(networks={"n & <b>": [("1", "conv", 30)]})
     path = write_report(folder, figures=(), out=tmp_path / "out", assets=tmp_path / "out/my pictures")
     data = Page(path).data
-    assert data["assets"] == "my%20pictures/" and 'id="masks"' not in path.read_text(encoding="utf-8")
-    images, masks = (tmp_path / "out/my pictures" / kind for kind in ("images", "masks"))
+    (own,) = (tmp_path / "out/my pictures").iterdir()
+    assert data["assets"] == f"my%20pictures/{own.name}/" and 'id="masks"' not in path.read_text(encoding="utf-8")
+    images, masks = (own / kind for kind in ("images", "masks"))
     assert sorted(file.name for file in images.iterdir()) == sorted(f"{k}.jpg" for k in range(12))
     assert [file.name for file in sorted(masks.iterdir())] == ["0.png", "1.png"]
     assert data["stored"] == {"images": [1] * 12, "masks": [1, 1]}
+
+
+def test_pages_that_share_a_folder_of_pictures(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """Each keeps its own; one that is written again takes the place of its older self, and all may be moved together."""
+    runs = [run_folder(name, networks=SMALL, seed=seed) for seed, name in enumerate("ab")]
+    pictures = tmp_path / "all/pictures"
+
+    def write(name: str, run: Path) -> list[bytes]:
+        page = write_report(run, figures=(), out=tmp_path / "all" / name, assets=pictures)
+        return shown(page)
+
+    def shown(page: Path) -> list[bytes]:
+        own = page.parent / unquote(Page(page).data["assets"])
+        return [file.read_bytes() for file in sorted(own.rglob("*.*"))]
+
+    first = write("x", runs[0])
+    second = write("y", runs[1])
+    assert first != second and shown(tmp_path / "all/x/report.html") == first
+    assert write("x", runs[0]) == first and len(list(pictures.iterdir())) == 2
+    assert write("x", runs[1]) == second and len(list(pictures.iterdir())) == 2
+    assert shown(tmp_path / "all/y/report.html") == second
+    (tmp_path / "all").rename(tmp_path / "moved")
+    assert shown(tmp_path / "moved/x/report.html") == second
+
+
+def test_a_folder_of_pictures_that_cannot_be_written(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError) as caught:
+        write_report(run_folder(networks=SMALL), figures=(), assets=tmp_path / "file")
+    assert str(caught.value) == (
+        f"The pictures cannot be written into {tmp_path / 'file'} (Not a directory): give another folder as `assets`."
+    )
+
+
+def test_figures_of_another_run_do_not_stay(run_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """Of the figures asked for, and nothing else that lies there."""
+
+    def draw(subject: Subject) -> list[Figure]:
+        return [panel_grid(1, columns=1, width=2, height=1)[0] for _ in range(3 if len(subject.networks) > 1 else 1)]
+
+    asked = [replace(FIGURES[2], stem="bars", draw=draw)]
+    asked.append(replace(asked[0], stem="gone", draw=lambda of: draw(of)[1:]))
+    out, others = tmp_path / "out", {"bars-notes.png", "bars.pdf", "figure5-2.svg"}
+    networks = {name: [("1", "conv", 1)] for name in "ab"}
+    write_report(run_folder("two", networks=networks, n_images=1, n_strongest=1), figures=asked, out=out)
+    assert (out / "figures/bars-3.png").exists() and (out / "figures/gone-2.svg").exists()
+    for name in others:
+        (out / "figures" / name).touch()
+    del networks["b"]
+    write_report(run_folder("one", networks=networks, n_images=1, n_strongest=1), figures=asked, out=out)
+    assert {path.name for path in (out / "figures").iterdir()} == {"bars.png", "bars.svg"} | others
+
+
+def test_one_is_not_many(run_folder: Callable[..., Path]) -> None:
+    one = {"networks": {"n": [("1", "conv", 1)]}, "n_images": 1, "n_strongest": 1, "concepts": [("color", "red")]}
+    words = Page(write_report(run_folder(detector_share=1, **one), figures=())).words
+    assert "1 unit of one network" in words and "compared with 1 concept on 1 image of" in words
+    assert re.search(r"1 \(95 % interval \d to \d\) of 1 unit, 100 %, detects a concept: it reaches", words)
+    assert re.search(r"Together they detect 1 .*? different concept\. ", words)
+    assert not re.search(r"\b1 (units|concepts|images)\b", words)
 
 
 def test_no_detector_at_all_is_said_in_words(run_folder: Callable[..., Path]) -> None:

@@ -34,9 +34,16 @@ def test_counts(reported: Path, rows: Callable[..., list[dict[str, str]]]) -> No
         assert float(units[p.best]["iou"]) == max(float(r["iou"]) for r in units)
 
 
-def test_order_is_that_of_run_json(run_folder: Callable[..., Path]) -> None:
-    folder = run_folder(networks={"z": [("22", "pointwise", 2), ("9", "depthwise", 2)], "a": [("10", "conv", 2)]})
-    assert [(p.network, p.layer) for p in populations(open_run(folder))] == [("z", "22"), ("z", "9"), ("a", "10")]
+def test_networks_as_named_and_layers_as_executed(run_folder: Callable[..., Path]) -> None:
+    """Whichever way round `--layers` names them; where a layer has no number, only `--layers` tells an order."""
+    z = [("22", "pointwise", 2), ("22", "depthwise", 3), ("9", "depthwise", 2), ("9@2", "conv", 2)]
+    pops = populations(
+        open_run(run_folder(networks={"z": z, "a": [("10", "conv", 2), ("fc", "linear", 1), ("4", "conv", 1)]}))
+    )
+    assert [(p.network, p.layer, p.n_units) for p in pops] == [
+        ("z", "9", 2), ("z", "9@2", 2), ("z", "22", 2), ("z", "22", 3), ("a", "10", 2), ("a", "fc", 1), ("a", "4", 1),
+    ]  # fmt: skip
+    assert [p.rows.tolist() for p in pops[:3]] == [[5, 6], [7, 8], [0, 1]]
 
 
 def test_best_of_equals_is_the_first(run_folder: Callable[..., Path]) -> None:
