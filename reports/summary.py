@@ -102,7 +102,7 @@ class Population:
 
 
 def populations(run: Run) -> list[Population]:
-    """The populations of a run: networks as `run.json` names them, the layers of each in order of execution, where it is known."""
+    """The populations of a run: networks as `run.json` names them, the layers of each in order of execution, if known."""
     units = _clean(run.units)
     units["row"] = units.groupby("network", sort=False).cumcount()
     order = {
