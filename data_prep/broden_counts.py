@@ -19,6 +19,7 @@ from pathlib import Path
 
 from data_prep.broden_tables import MAX_NUMBER
 from data_prep.common.errors import UserError
+from data_prep.common.files import UnixLines
 
 Numbers = Mapping[str, Mapping[str, int]]
 """category -> name of a label -> its number."""
@@ -106,6 +107,6 @@ class Counted:
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """The table as CSV in UTF-8, lines ending in a newline."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(UnixLines(file))
         writer.writerow(header)
         writer.writerows(rows)

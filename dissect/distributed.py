@@ -103,11 +103,11 @@ def _pooled_strongest(strongest: StrongestImages, group: Group) -> StrongestImag
     return pooled
 
 
-def pooled_used(images: Sequence[int], n_images: int, group: Group) -> np.ndarray:
-    """(n_images,) bool: the images that any process counted; on every process."""
-    counted = np.zeros(n_images, np.int64)
-    counted[list(images)] = 1
-    return group.total(counted) > 0
+def pooled_used(images: np.ndarray, n_images: int, group: Group) -> np.ndarray:
+    """(n_images,) bool: the images that any process can use; on every process. images: numbers of those of this one."""
+    usable = np.zeros(n_images, np.int64)
+    usable[images] = 1
+    return group.total(usable) > 0
 
 
 def pooled_histograms(collected: Collected, group: Group) -> np.ndarray:

@@ -129,9 +129,9 @@ def dissect(
     decides = fingerprint_of(network, layers, data, settings)
     folder.mkdir(parents=True, exist_ok=True)
     collected = Collected(
-        layers, n_images=len(names), quantile=settings.quantile, n_strongest=settings.strongest, folder=folder,
-        memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides, gpu=gpu,
-        sampled=sampled_images(names),
+        layers, n_images=len(names), quantile=settings.quantile, n_strongest=min(settings.strongest, len(names)),
+        folder=folder, memory_bytes=execution.memory_bytes, disk_bytes=execution.disk_bytes(folder) // group.n, key=decides,
+        gpu=gpu, sampled=sampled_images(names),
     )  # fmt: skip
     reader = ImageReader(
         data, network.input_size, batch_size=execution.n_together, workers=execution.n_workers,
@@ -196,7 +196,9 @@ def dissect(
             layers=layers, data=data, union=settings.union, geometry=geometry, thresholds=thresholds,
             labels=reader.label_cache, workers=execution.n_workers, room=room,
         )  # fmt: skip
-        own = own_labels(image_folds(names, settings.n_folds))
+        read = np.setdiff1d(reader.numbers, [number for number, _ in reader.skipped])
+        used = pooled_used(read, len(names), group)
+        own = own_labels(image_folds(names, settings.n_folds, used))
         counting = partial(DeviceTally, device=gpu) if gpu else ParallelTally
         with clock("tally"), counting(task, pairing=own, masks=masks, areas=areas) as tally:
             sweep("tally", tally)
@@ -204,7 +206,7 @@ def dissect(
         # The same masks against the labels of other images: what chance gives.
         chance = None
         if settings.null:
-            others = others_labels(names, pooled_used(tally.images, len(names), group), settings.null)
+            others = others_labels(names, used, settings.null)
             with clock("null"), ParallelTally(task, pairing=others) as chance:
                 sweep("null", chance)
         group.wait()  # until here each process can save its share, should another one end

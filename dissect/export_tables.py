@@ -24,7 +24,7 @@ import pandas as pd
 
 from data_prep.common.errors import check_range
 from data_prep.common.files import atomic_write, escape_cell
-from dissect.run_files import read_arrays
+from dissect.run_files import read_arrays, write_rows
 from dissect.run_store import FOLD, Run, write_table
 from dissect.scores import SCORES, Counts, category_numbers, in_blocks, needs_universe, scored, union_area
 
@@ -105,7 +105,7 @@ def export_csv(run: Run, out: str | Path, *, least_iou: float = 0.0) -> list[Pat
     write_table(paths[0], unit_rows(run))
     with atomic_write(paths[1], "w") as file:
         for n, table in enumerate(_rows(run, least_iou, _escaped(run.units[PLACE]), _escaped(run.concepts[CONCEPT]))):
-            table.to_csv(file, index=False, header=n == 0, lineterminator="\n")
+            write_rows(file, table, header=n == 0)
     write_table(paths[2], run.concepts)
     return paths
 

@@ -5,12 +5,14 @@
 
 Convolutions are numbered in order of execution; a pointwise convolution that takes up a depthwise one's result shares
 its number. A linear layer over the units of a map is a pointwise convolution. For a ResNet-26 this gives the numbers 1 to 25
-of method, part A.2; it works for any network. `layer1.0.relu@2` is the second call of a module that fires several times.
+of method, part A.2; it works for any network. `layer1.0.relu@2` is the second call of a module that fires several times. Beside
+numbered convolutions, a module called 12 goes as `[12]`.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,8 +34,9 @@ from dissect.tap_points import followers
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """One call of a module, which can be tapped. `module` is its name; `label` groups a depthwise and a pointwise layer: the
-    convolution's number where it is `numbered`, else `module`. `layout` says how its output holds its units, None where it
-    holds none; `output` is that in words. `followers`: where else it can be tapped."""
+    convolution's number where it is `numbered`, else `module`, in brackets where that could be taken for a number. `layout` says
+    how its output holds its units, None where it holds none; `output` is that in words. `followers`: where else it can be
+    tapped."""
 
     module: str
     operator: str
@@ -81,7 +84,7 @@ def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRul
         Layer(
             module=call.name,
             operator=operator_of(call.module, its_layout),
-            label=number or call.name,
+            label=number or (f"[{call.name}]" if call.module_name.isdigit() and any(numbers) else call.name),
             layout=its_layout,
             output=_described(call, len(images)),
             followers=followers(call, calls) if number else (),
@@ -94,7 +97,7 @@ def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRul
 def select_layers(
     table: Sequence[Layer], wanted: Sequence[str], operators: Sequence[str] = (), tap: TapPoint = "conv"
 ) -> list[Layer]:
-    """The layers that `wanted` names by number, module name or glob, in the order named, each once.
+    """The layers that `wanted` names by number, module name or glob, in the order named, each once; `[12]` is a module called 12.
 
     operators: keep only layers with these. tap: where numbered convolutions are tapped; one that nothing of the
     kind follows (a depthwise convolution with no BatchNorm, a BatchNorm whose result is first added to a shortcut) is
@@ -110,9 +113,15 @@ def select_layers(
             found = sorted({layer.operator for layer in _matching(table, pattern)})
             raise TapError(f"Layer {pattern!r} has no operator {' or '.join(operators)}; it has {', '.join(found)}.")
         chosen += [layer for layer in matches if layer not in chosen]
-    by_name = {layer.module: layer for layer in table}
-    tapped = [_tapped_at(layer, tap, by_name) for layer in chosen]
+    tapped = tapped_at(chosen, tap, table)
+    places: dict[tuple[str, str], str] = {}
     for layer in tapped:
+        other = places.setdefault((layer.label, layer.operator), layer.module)
+        if other != layer.module:
+            raise TapError(
+                f"The modules {other!r} and {layer.module!r} would both be layer {layer.label} {layer.operator} of the tables: "
+                f"dissect them in two runs."
+            )
         if layer.layout is None:
             raise TapError(
                 f"Layer {layer.module!r} gives {layer.output}, which holds no units for each image (a map (B, U, h, w) or "
@@ -135,10 +144,16 @@ def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
             raise TapError(
                 f"There is no convolution {pattern}; this network's are numbered 1 to {max(numbers)}{named}."
             )
-    exact = [layer for layer in table if layer.module == pattern or (layer.numbered and layer.label == pattern)]
+    name = pattern
+    # [12] is a module called 12, and a glob for 1 and 2 where there is none.
+    if found := re.fullmatch(r"\[(\d+(@\d+)?)\]", pattern):
+        names = {name for layer in table for name in (layer.module, layer.module.rpartition("@")[0])}
+        name = found[1] if found[1] in names else pattern
+    exact = [layer for layer in table if layer.numbered and layer.label == pattern]
+    exact = exact or [layer for layer in table if layer.module == name]
     if exact:
         return exact
-    calls = [layer.module for layer in table if layer.module.rpartition("@")[0] == pattern]
+    calls = [layer.module for layer in table if layer.module.rpartition("@")[0] == name]
     if calls:
         listed = f"{calls[0]!r} to {calls[-1]!r}" if len(calls) > 2 else f"{calls[0]!r} or {calls[-1]!r}"
         raise TapError(f"Layer {pattern!r} fires {len(calls)} times a forward pass: name the call, {listed}.")
@@ -149,13 +164,15 @@ def _matching(table: Sequence[Layer], pattern: str) -> list[Layer]:
     raise TapError(f"No layer of the network is called {pattern!r}, or none fires{hint}.")
 
 
-def _tapped_at(layer: Layer, tap: TapPoint, by_name: dict[str, Layer]) -> Layer:
-    found = dict(layer.followers)
-    module = found.get(tap) or (found.get("bn") if tap == "relu" else None)
-    if module is None:
-        return layer
-    at = by_name[module]
-    return replace(layer, module=module, layout=at.layout, output=at.output)
+def tapped_at(layers: Sequence[Layer], tap: TapPoint, table: Sequence[Layer]) -> list[Layer]:
+    """The layers of a table, each where `tap` has it; see `select_layers`."""
+    by_name = {layer.module: layer for layer in table}
+    tapped = []
+    for layer in layers:
+        found = dict(layer.followers)
+        at = by_name[found.get(tap) or (found.get("bn") if tap == "relu" else None) or layer.module]
+        tapped.append(replace(layer, module=at.module, layout=at.layout, output=at.output))
+    return tapped
 
 
 def _described(call: Call, n_images: int) -> str:

@@ -38,9 +38,10 @@ from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.responses import responses_arrays
 from dissect.run_files import read_arrays, read_info, record_of, write_arrays
-from dissect.run_info import ARRAYS, CONCEPT_IMAGES, FILE_NAME, FORMAT_VERSION, is_file_name, seal
+from dissect.run_info import ARRAYS, CONCEPT_IMAGES, FILE_NAME, FORMAT_VERSION, is_file_name, is_text, seal
 from dissect.run_schema import FOLD, is_below
 from dissect.run_store import Run, open_run
+from dissect.same_images import check_same_images, up_to_date
 from dissect.settings import LAYERS, Execution, Settings
 
 
@@ -102,6 +103,7 @@ def run(
             if files is None:
                 group.broadcast(nothing)
             else:
+                files = up_to_date(out, files, [network.name for network in networks], data)
                 # What an interrupted run found out about the networks that it has dissected already.
                 info["notes"] += [note for note in told or () if files and note not in info["notes"]]
                 group.broadcast(np.array([not _is_stored(network, files) for network in networks]))
@@ -147,6 +149,7 @@ def _dissect_all(
             shutil.rmtree(partial / network.name, ignore_errors=True)
 
     stored = [read_arrays(out / "counts" / f"{network.name}.npz", by_slices=FOLD) for network in networks]
+    check_same_images([network.name for network in networks], stored, data)
     tables.write_tables(out, networks=networks, layers=layers, stored=stored, data=data, settings=settings)
     used = stored[0]["images"]
     skipped = [dict(zip(("name", "reason"), pair, strict=True)) for pair in stored[0]["skipped"].tolist()]
@@ -190,6 +193,14 @@ def _check_wishes(networks: Sequence[Network], data: LabelledImages, settings: S
     if outside:
         raise UserError(
             f"The image {outside[0]!r} does not lie below the folder of the images, {data.image_root}: move it there."
+        )
+    texts = [name for concept in data.concepts for name in (concept.category, concept.name)]
+    texts += [name for image in data.images for name in (image.name, str(image.split))]
+    texts += [network.domain for network in networks]
+    odd = [text for text in texts if not is_text(text)]
+    if odd:
+        raise UserError(
+            f"The name {odd[0]!r} is no text in UTF-8, so no table can hold it: give what it names another one."
         )
     # Settings record the part of the data that is used; whoever opens the data takes that part.
     others = sorted({str(image.split) for image in data.images} - {settings.split})

@@ -16,7 +16,7 @@ from typing import Any
 
 from data_prep.common.errors import UserError, choose
 from data_prep.formats import LabelledImages
-from dissect.layers import Layer, list_layers, select_layers
+from dissect.layers import Layer, list_layers, tapped_at
 from dissect.models import Network, load_network
 from dissect.network_source import source_hash
 from dissect.run_store import Run
@@ -77,16 +77,19 @@ def _load(entry: dict[str, Any], weights: str | Path | None) -> Network:
 
 def _layers(network: Network, entry: dict[str, Any], settings: Settings) -> list[Layer]:
     table = list_layers(network.model, network.input_size, settings.layout)
+    known = {
+        (layer.label, layer.operator, layer.module, layer.n_units): layer
+        for layer in tapped_at(table, settings.tap, table)
+    }
     found = []
     for recorded in entry["layers"]:
-        chosen = select_layers(table, [recorded["layer"]], [recorded["operator"]], settings.tap)
-        same = [layer for layer in chosen if (layer.module, layer.n_units) == (recorded["module"], recorded["n_units"])]
-        if not same:
+        key = tuple(recorded[field] for field in ("layer", "operator", "module", "n_units"))
+        if key not in known:
             raise UserError(
                 f"The network {network.name} no longer has the layer {recorded['layer']} {recorded['operator']} "
                 f"({recorded['module']}, {recorded['n_units']} units) that was dissected: dissect again."
             )
-        found.append(same[0])
+        found.append(known[key])
     return found
 
 

@@ -16,13 +16,13 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from data_prep.common.errors import UserError
-from data_prep.common.files import atomic_write, escape_cell, file_hash, unescape_cell
+from data_prep.common.files import UnixLines, atomic_write, escape_cell, file_hash, unescape_cell
 
 REMEDY = "restore it, or dissect again with `overwrite`"
 
@@ -124,7 +124,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     texts = table.select_dtypes(exclude=["number", "bool"])
     table = table.assign(**{str(name): column.map(_escaped) for name, column in texts.items()})
     with atomic_write(path, "w") as file:
-        table.to_csv(file, index=False, lineterminator="\n")
+        write_rows(file, table)
+
+
+def write_rows(file: IO[str], table: pd.DataFrame, *, header: bool = True) -> None:
+    """The rows as CSV, with the names of the columns before them."""
+    table.to_csv(cast("IO[str]", UnixLines(file)), index=False, header=header, lineterminator="\r\n")
 
 
 def _escaped(cell: object) -> object:

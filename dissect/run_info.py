@@ -28,25 +28,26 @@ CONCEPT_IMAGES = "concept_images.npz"
 def is_file_name(name: object) -> bool:
     """Whether a network may have this name, which names files of the run folder.
 
-    >>> [is_file_name(name) for name in ("imagenet12", "010", "a b", "../up", "", ".hidden")]
-    [True, True, True, False, False, False]
+    >>> [is_file_name(name) for name in ("imagenet12", "010", "a b", "../up", "", ".hidden", "é" * 65)]
+    [True, True, True, False, False, False, False]
     """
     return (
         isinstance(name, str)
-        and 0 < len(name) <= 128
+        and is_text(name)
+        and 0 < len(name.encode()) <= 128
         and not re.search(r"^\.|[/\\\x00-\x1f\x7f]", name)
-        and _text(name)
     )
 
 
-FILE_NAME = "at most 128 characters, no slash and no control character, and not begin with a dot"
+FILE_NAME = "at most 128 bytes (128 plain letters), no slash and no control character, and not begin with a dot"
 """What a network's name must be, in words."""
 
 _OPTIONAL = "?"
 """At the end of the name of a field that need not be there."""
 
 
-def _text(value: Any) -> bool:
+def is_text(value: object) -> bool:
+    """Whether a file of text can hold it."""
     if not isinstance(value, str):
         return False
     try:
@@ -81,38 +82,38 @@ def _anything(_value: Any) -> bool:
 
 
 _SAYS: dict[Any, str] = {
-    _text: "text", _number: "a number", _int: "a whole number, 0 or more", _share: "a number in 0..1", _flag: "true or false",
+    is_text: "text", _number: "a number", _int: "a whole number, 0 or more", _share: "a number in 0..1", _flag: "true or false",
     is_file_name: f"a name of {FILE_NAME}",
 }  # fmt: skip
 
-_RECORD = {"bytes": _int, "sha256": _text, "rows?": _int}
+_RECORD = {"bytes": _int, "sha256": is_text, "rows?": _int}
 
 _INFO: dict[str, Any] = {
-    "name": _text,
-    "created": _text,
-    "command": _text,
+    "name": is_text,
+    "created": is_text,
+    "command": is_text,
     "settings": {
-        "iou_cut": _share, "quantile?": _share, "tap?": _text, "upsample?": _text, "union?": _text,
-        "split?": _or_none(_text), "categories?": _or_none(lambda value: isinstance(value, list) and all(map(_text, value))),
-        "strongest?": _int, "folds?": _int, "rotate?": _or_none(_int), "min_images?": _int, "score?": _text, "null?": _int,
+        "iou_cut": _share, "quantile?": _share, "tap?": is_text, "upsample?": is_text, "union?": is_text,
+        "split?": _or_none(is_text), "categories?": _or_none(lambda value: isinstance(value, list) and all(map(is_text, value))),
+        "strongest?": _int, "folds?": _int, "rotate?": _or_none(_int), "min_images?": _int, "score?": is_text, "null?": _int,
     },
-    "source?": {"format": _text, "files": [{"name": _text, "sha256": _text}]},
+    "source?": {"format": is_text, "files": [{"name": is_text, "sha256": is_text}]},
     "data": {
-        "name": _text, "images": _text, "fingerprint": _text, "n_images": _or_none(_int), "categories": [_text], "n_used?": _int,
-        "n_skipped?": _int, "skipped?": [{"name": _text, "reason": _text}],
-        "turned?": [{"name": _text, "shape": [_int]}],
+        "name": is_text, "images": is_text, "fingerprint": is_text, "n_images": _or_none(_int), "categories": [is_text],
+        "n_used?": _int, "n_skipped?": _int, "skipped?": [{"name": is_text, "reason": is_text}],
+        "turned?": [{"name": is_text, "shape": [_int]}],
     },
     "networks": [
         {
-            "name": is_file_name, "domain": _text, "model": _text, "trained": _or_none(_flag), "weights": _or_none(_text),
-            "weights_hash": _text, "seed?": _or_none(_int), "n_parameters": _or_none(_int),
+            "name": is_file_name, "domain": is_text, "model": is_text, "trained": _or_none(_flag), "weights": _or_none(is_text),
+            "weights_hash": is_text, "seed?": _or_none(_int), "n_parameters": _or_none(_int),
             "input_size": [_int], "mean": [_number], "std": [_number],
-            "input_size_from": _or_none(_text), "mean_from": _or_none(_text), "std_from": _or_none(_text),
-            "layers": [{"layer": _text, "operator": _text, "module": _text, "n_units": _int, "map": [_int]}],
+            "input_size_from": _or_none(is_text), "mean_from": _or_none(is_text), "std_from": _or_none(is_text),
+            "layers": [{"layer": is_text, "operator": is_text, "module": is_text, "n_units": _int, "map": [_int]}],
         }
     ],
-    "notes": [_text],
-    "versions": {"*": _text},
+    "notes": [is_text],
+    "versions": {"*": is_text},
     "execution": {"*": _anything},
     "timings": {"*": {"*": _number}},
     "files": {"*": _RECORD},
@@ -151,7 +152,7 @@ def seal(folder: Path, info: Mapping[str, Any]) -> None:
 
 def is_record(value: Any) -> bool:
     """Whether this is what run.json keeps of a file."""
-    return isinstance(value, dict) and _int(value.get("bytes")) and _text(value.get("sha256"))
+    return isinstance(value, dict) and _int(value.get("bytes")) and is_text(value.get("sha256"))
 
 
 def files_of(info: Mapping[str, Any]) -> list[str]:

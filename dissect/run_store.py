@@ -121,7 +121,7 @@ class Unit:
     """One unit of a run.
 
     facts: its row of units.csv, such as facts["label"] and facts["threshold"].
-    concepts: one row for each concept that may be its label and that its mask meets, highest score first: `category`, `label`,
+    concepts: one row for each concept that may be its label, those whose score is above 0, highest first: `category`, `label`,
     `iou`, `score`, `intersection_area`, `union_area`. The first is what the unit is labelled with, the others are the runners-up.
     by_category: its rows of unit_category.csv, the best concept of each category.
     """
@@ -293,7 +293,7 @@ class Run:
         """
         row, facts = self._facts(network, layer, unit, operator)
         by_category = self._categories_of(facts)
-        concepts = _best_of(by_category) if self.source else self._concepts_of(network, row)
+        concepts = _best_of(by_category) if self.source else self._concepts_of(row, facts)
         return Unit(facts, concepts, by_category)
 
     def images_with(self, label: str, category: str | None = None) -> pd.DataFrame:
@@ -391,8 +391,8 @@ class Run:
         choose("network", network, self._network_names)
         return network
 
-    def _concepts_of(self, network: str, row: int) -> pd.DataFrame:
-        counts = Counts.of_arrays(self.counts(network))
+    def _concepts_of(self, row: int, facts: pd.Series) -> pd.DataFrame:
+        counts = Counts.of_arrays(self.counts(facts["network"]))
         one = counts._replace(
             intersection_area=counts.intersection_area[row : row + 1], mask_area=counts.mask_area[row : row + 1]
         )
@@ -403,7 +403,7 @@ class Run:
             union_area=union_area(one, self._concept_category)[0],
         )
         # Equals stay in the order of the concepts, as the label of a unit is chosen.
-        table = table[self.concepts["eligible"] & (table["iou"] > 0)]
+        table = table[self.concepts["eligible"] & (table["score"] > 0) & (not facts["dead"])]
         return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
     def _categories_of(self, facts: pd.Series) -> pd.DataFrame:

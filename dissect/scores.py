@@ -30,6 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.common.errors import UserError
 from data_prep.formats import NO_CONCEPT
 
 BLOCK = 2**20
@@ -114,7 +115,8 @@ def npmi(intersection: np.ndarray, mask: np.ndarray, concept: np.ndarray, univer
     -1 where they never meet, 0 where they are independent or both cover everything, 1 where they are the same. Bouma 2009."""
     i, a, g, n = (np.asarray(area, np.float64) for area in (intersection, mask, concept, universe))
     meet, part = i > 0, (i > 0) & (i < n)
-    information = np.log(np.where(meet, i, 1) / np.where(meet, a, 1) * (np.where(meet, n, 1) / np.where(meet, g, 1)))
+    # Two products and one division: equal products are equal to the bit, so where they are independent there is exactly 0.
+    information = np.log(np.where(meet, n * i, 1) / np.where(meet, a * g, 1))
     surprise = -np.log(np.where(part, i, 1) / np.where(part, n, 2))
     return np.where(part, information / surprise, np.where(meet, 0.0, -1.0))
 
@@ -124,6 +126,19 @@ SCORES: dict[str, Callable[..., np.ndarray]] = {
 }  # fmt: skip
 """By name, what a unit can be labelled by."""
 
+NEED_OVERLAP = frozenset(SCORES)
+"""Scores that are above 0 only where mask and concept meet: those above, not those that are added."""
+
+
+def score_function(score: str) -> Callable[..., np.ndarray]:
+    """The score of this name. Raises `UserError` where there is none."""
+    if score not in SCORES:
+        raise UserError(
+            f"There is no score {score!r}; known: {', '.join(SCORES)}. If it is one of your own, put its function into "
+            f"`dissect.scores.SCORES` first."
+        )
+    return SCORES[score]
+
 
 def needs_universe(score: str) -> bool:
     """Whether the score of this name takes N, which the union rule `touched` does not have.
@@ -131,7 +146,7 @@ def needs_universe(score: str) -> bool:
     >>> needs_universe("iou"), needs_universe("npmi")
     (False, True)
     """
-    return len(inspect.signature(SCORES[score]).parameters) == 4
+    return len(inspect.signature(score_function(score)).parameters) == 4
 
 
 def scored(score: str, counts: Counts, concept_category: np.ndarray) -> np.ndarray:
@@ -139,7 +154,7 @@ def scored(score: str, counts: Counts, concept_category: np.ndarray) -> np.ndarr
     areas = [counts.intersection_area, counts.mask_area[..., concept_category], counts.concept_area[..., None, :]]
     if needs_universe(score):
         areas.append(counts.annotated_area[..., None, concept_category])
-    return SCORES[score](*areas)
+    return score_function(score)(*areas)
 
 
 def union_area(counts: Counts, concept_category: np.ndarray) -> np.ndarray:

@@ -19,7 +19,18 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.formats import NO_CONCEPT
-from dissect.scores import BLOCK, SCORES, Counts, best_concepts, iou, needs_universe, scored, values_at, without
+from dissect.scores import (
+    BLOCK,
+    NEED_OVERLAP,
+    Counts,
+    best_concepts,
+    iou,
+    needs_universe,
+    score_function,
+    scored,
+    values_at,
+    without,
+)
 
 N_RESAMPLES = 1000
 """Resamples of the folds, from which shares are known to 0.016 or better."""
@@ -32,6 +43,9 @@ COVERED = 0.9
 
 LEVEL = 0.95
 """Of the intervals."""
+
+ROUNDING = 1e-9
+"""Relative difference below which two scores in parts of means are equal: more than rounding leaves, less than a pixel does."""
 
 RATIOS = frozenset({"iou", "f1", "precision", "recall"})
 """Scores that are one sum of areas divided by another: of pooled folds they never exceed the best fold's."""
@@ -227,7 +241,9 @@ def _chosen_shares(
     """(U, C) in what share of the resamples each concept is a unit's label; all 0 for a unit without one."""
     weights = resamples(len(folds.n_images))
     share = np.zeros(folds.intersection_area.shape[1:])
-    possible = (folds.intersection_area > 0).any(0) & eligible
+    possible = np.broadcast_to(eligible, share.shape)
+    if score in NEED_OVERLAP:
+        possible = possible & (folds.intersection_area > 0).any(0)
     best_fold = np.full(share.shape, np.inf)
     if score in RATIOS:
         best_fold = np.max([scored(score, Counts(*fold), category) for fold in zip(*folds, strict=True)], axis=0)
@@ -235,7 +251,7 @@ def _chosen_shares(
 
         def value_of(concepts: np.ndarray, row: np.intp = row) -> np.ndarray:
             areas = _areas(folds, category, np.full(len(concepts), row), concepts)
-            return SCORES[score](*(weights @ area for area in areas[: 4 if needs_universe(score) else 3]))
+            return score_function(score)(*(weights @ area for area in areas[: 4 if needs_universe(score) else 3]))
 
         # A concept that scores less on every fold than the label does on any resample is nowhere the best.
         least = value_of(label[row : row + 1]).min()
@@ -253,7 +269,8 @@ def p_values(score: np.ndarray, null_score: np.ndarray, alive: np.ndarray) -> np
     score: (U,) the units of one layer. null_score: (R, U) their best scores with the labels of other images. A unit with large
     masks, or with masks on few images, scores high by chance too: so each score is taken in parts of the mean of the unit's own
     null, each score of the null in parts of the mean of the unit's other rounds, and then a unit is compared with the null of all
-    living units: (1 + how many reach it) / (1 + how many there are). With a single round scores are taken as they are.
+    living units: (1 + how many reach it) / (1 + how many there are). With a single round scores are taken as they are. Equals up
+    to `ROUNDING` reach each other.
 
     >>> p_values(np.array([0.3, 0.1]), np.array([[0.1, 0.2], [0.05, 0.1]]), np.array([True, True])).tolist()
     [0.2, 0.6]
@@ -261,16 +278,20 @@ def p_values(score: np.ndarray, null_score: np.ndarray, alive: np.ndarray) -> np
     n = len(null_score)
     mean, mean_of_others = np.ones(len(score)), np.ones(null_score.shape)
     if n > 1:
-        mean, mean_of_others = null_score.mean(0), (null_score.sum(0) - null_score) / (n - 1)
+        # The sum of the other rounds from both ends: total minus own would leave rounding where the others are small.
+        none = np.zeros((1, len(score)))
+        before = np.concatenate([none, np.cumsum(null_score, 0)])
+        after = np.concatenate([np.cumsum(null_score[::-1], 0)[::-1], none])
+        mean, mean_of_others = before[-1] / n, (before[:-1] + after[1:]) / (n - 1)
     null = np.sort(_in_parts_of(null_score, mean_of_others)[:, alive], axis=None)
-    reached = len(null) - np.searchsorted(null, _in_parts_of(score, mean), side="left")
+    least = _in_parts_of(score, mean) * (1 - ROUNDING)
+    reached = len(null) - np.searchsorted(null, least, side="left")
     return np.where(alive, (1 + reached) / (1 + len(null)), 1.0)
 
 
 def _in_parts_of(score: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """score / mean; 0 for a score of 0 and infinite for another one where the mean is 0, up to rounding."""
-    none = mean <= 1e-12
-    return np.where(none, np.where(score > 1e-12, np.inf, 0.0), score / np.where(none, 1, mean))
+    """score / mean; 0 for a score of 0 and infinite for another one where the mean is 0."""
+    return np.where(mean > 0, score / np.where(mean > 0, mean, 1), np.where(score > 0, np.inf, 0.0))
 
 
 def false_discovery_rates(p: np.ndarray, alive: np.ndarray) -> np.ndarray:

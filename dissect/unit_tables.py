@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_prep.formats import LabelledImages
+from data_prep.formats import NO_CONCEPT, LabelledImages
 from dissect.engine import Dissection
 from dissect.found import Found, Stored, shortest
 from dissect.layers import Layer
@@ -112,6 +112,7 @@ def unit_category_table(found: Found) -> pd.DataFrame:
         of_category = best_per_category(value, found.category, len(categories), found.eligible)
         parts.append((of_category, values_at(intersection_over_union(block, found.category), of_category)))
     best, iou = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    best = np.where(found.dead[:, None], NO_CONCEPT, best)
     values = {
         **{name: np.repeat(column, len(categories)) for name, column in found.unit_columns().items()},
         "category": np.tile(np.array(categories, object), len(best)),

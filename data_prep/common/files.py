@@ -103,6 +103,24 @@ def unescape_cell(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
 
 
+class UnixLines:
+    """Where `csv.writer(UnixLines(file))` and pandas write rows that end in CRLF, so that they quote a carriage return inside a
+    cell too; the file's lines end in LF.
+
+    >>> import csv, io
+    >>> text = io.StringIO(newline="")
+    >>> _ = csv.writer(UnixLines(text)).writerow(["a\\rb", 1])
+    >>> text.getvalue()
+    '"a\\rb",1\\n'
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """Excel takes the wide signs of East Asian keyboards for formulas too. The apostrophes keep the escaping reversible."""
 

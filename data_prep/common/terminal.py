@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from data_prep.common.files import escape_cell
+from data_prep.common.files import UnixLines, escape_cell
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total) as work proceeds."""
@@ -114,7 +114,7 @@ def print_rows(
         cells = [[escape_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
         if sys.stdout.isatty():
             cells = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in cells]
-        csv.writer(text, lineterminator="\n").writerows([header, *cells])
+        csv.writer(UnixLines(text)).writerows([header, *cells])
         sys.stdout.write(text.getvalue())
     else:
         lines = json.dumps([dict(zip(header, row, strict=True)) for row in rows], indent=1, ensure_ascii=False)

@@ -34,7 +34,7 @@ def export(
     layers: tuple[str, ...] = (),
     operators: tuple[str, ...] = (),
     units: tuple[int, ...] = (),
-    data: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    data: Annotated[str | None, tyro.conf.arg(metavar="DIR|FACTORY")] = None,
     weights: Annotated[tuple[str, ...], tyro.conf.arg(metavar="[NETWORK=FILE ...]")] = (),
 ) -> int:
     """Write a finished run for other tools: tables, a spreadsheet, masks.
@@ -52,7 +52,8 @@ def export(
         layers: With masks, only these layers, by number or module; all if none is given.
         operators: With masks, only layers with these operators.
         units: With masks, only these units of each layer, counted from 0; all if none is given.
-        data: With masks, where the label set of the run lies now; where it lay if not given.
+        data: With masks, where the label set of the run lies now, or the FACTORY that `dissect run` took it from; where it lay if
+            not given.
         weights: With masks, the file of weights of each network that was dissected with one; of a single network, FILE will do.
     """
     from dissect.run_store import open_run
@@ -94,7 +95,7 @@ def _masks(
     layers: Sequence[str],
     operators: Sequence[str],
     units: Sequence[int],
-    data: Path | None,
+    data: str | None,
     weights: Sequence[str],
 ) -> list[Path]:
     from data_prep.common.terminal import progress_bars
@@ -117,13 +118,16 @@ def _masks(
         )
 
 
-def _open_labels(run: Run, data: Path | None) -> LabelledImages:
+def _open_labels(run: Run, data: str | None) -> LabelledImages:
     """The label set of the run, where it lies now."""
     from data_prep import open_broden, open_embedded
+    from data_prep.from_factory import is_factory, labels_from_factory
 
     settings = run.info["settings"]
     chosen = settings.get("split"), settings.get("categories")
-    root = data or run.image_root.parent
+    if data and is_factory(data):
+        return labels_from_factory(data, *chosen)
+    root = at_home(data) if data else run.image_root.parent
     if data is None and not root.is_dir() and run.info["data"]["name"] == "embedded":
         return open_embedded(*chosen)  # the cache was cleared
     if not root.is_dir():

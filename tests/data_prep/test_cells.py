@@ -10,6 +10,7 @@ import logging
 import numpy as np
 import pytest
 
+from data_prep.broden_counts import write_csv
 from data_prep.common import terminal
 from data_prep.common.command import Tool, main
 from data_prep.common.errors import UserError
@@ -53,9 +54,13 @@ def test_every_text_comes_back():
         assert unescape_cell(cell) == text and cell[:1] not in {*"=+-@\t\r\n\uff0b"}
 
 
-def test_listings_are_escaped_for_spreadsheets_and_numbers_are_not(capsys):
+def test_listings_are_escaped_for_spreadsheets_and_numbers_are_not(capsys, tmp_path):
     print_rows(("name", "n"), [("=1+1", -1), ("dog", -0.5)], style="csv")
     assert capsys.readouterr().out == "name,n\n'=1+1,-1\ndog,-0.5\n"
+    print_rows(("name", "n"), [("a\rb", -1)], style="csv")
+    assert capsys.readouterr().out == 'name,n\n"a\rb",-1\n', "a carriage return ends a line, but in quotes"
+    write_csv(tmp_path / "a.csv", ("name",), [("a\rb",)])
+    assert (tmp_path / "a.csv").read_bytes() == b'name\n"a\rb"\n'
     print_rows(("name", "n"), [("=1+1", -1)], style="json")
     assert json.loads(capsys.readouterr().out) == [{"name": "=1+1", "n": -1}]
 

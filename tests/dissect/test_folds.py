@@ -42,6 +42,9 @@ def test_folds_are_even_and_go_by_name() -> None:
     assert sorted(np.bincount(list(folds.values())).tolist()) == [9, 9, 9, 10, 10]
     assert dict(zip(names[::-1], image_folds(names[::-1], 5).tolist(), strict=True)) == folds
     assert image_folds(names, 1).tolist() == [0] * 47
+    used = np.array([n % 5 != 2 for n in range(47)])
+    of_used = [name for name, is_used in zip(names, used, strict=True) if is_used]
+    assert image_folds(names, 5, used)[used].tolist() == image_folds(of_used, 5).tolist()
     runs = np.diff(list(folds.values()))
     assert len(set(runs.tolist())) > 4  # neighbours are spread, not dealt out in turn
 

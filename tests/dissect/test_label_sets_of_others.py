@@ -15,6 +15,7 @@ from PIL import Image
 
 import dissect
 from data_prep.broden import open_broden
+from dissect.export_tables import export_csv
 from dissect.images import turned_images
 from dissect.netdissect_tally import export_tally, read_tally
 from reports import overlay
@@ -64,10 +65,11 @@ def test_an_image_on_its_side_counts_as_the_upright_one(tiny_broden: Path, nets:
 @pytest.mark.usefixtures("one_thread")
 def test_no_cell_of_a_run_is_a_formula_and_none_is_changed(tiny_broden: Path, nets: str, tmp_path: Path) -> None:
     names = {"cat": "=cmd|' /C calc'!A0", "wheel": "@SUM(1)", "street-s": "-street", "red-c": "'+red", "hair": "\tHair"}
+    names["lamp"] = "la\rmp"  # which ends a line, but in quotes
     for file in tiny_broden.glob("*.csv"):
         text = file.read_text()
         for old, new in names.items():
-            text = text.replace(f",{old},", f",{new},")
+            text = text.replace(f",{old},", f',"{new}",')
         file.write_text(text)
     index = tiny_broden / "index.csv"
     index.write_text(index.read_text().replace("a/two.jpg", "=a/two.jpg").replace(",val,", ",+val,"))
@@ -76,7 +78,9 @@ def test_no_cell_of_a_run_is_a_formula_and_none_is_changed(tiny_broden: Path, ne
     network = dissect.load_network(f"{nets}:small", domain="=HYPERLINK(0)")
     data = open_broden(tiny_broden)
     run = dissect.run(network, data, layers=["1", "2"], settings=SETTINGS, out=tmp_path / "run")
-    (tally, *_) = export_tally(run, tmp_path / "exported")
+    (tally, *_), (_, pairs, _) = export_tally(run, tmp_path / "exported"), export_csv(run, tmp_path / "tables")
+    with pairs.open(newline="") as file:
+        assert "la\rmp" in {row[5] for row in csv.reader(file, strict=True)}
     n_escaped = 0
     for path in (*(run.path / name for name in TABLES), tally):
         with path.open(newline="") as file:

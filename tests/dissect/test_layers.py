@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -248,6 +249,26 @@ def test_numbers_beside_modules_that_are_called_by_numbers() -> None:
     assert refusal(table, "3") == (
         "There is no convolution 3; this network's are numbered 1 to 2; the module called 3 goes as '[3]'."
     )
+
+
+def test_what_is_said_of_a_module_called_12_works() -> None:
+    blocks = [nn.Conv2d(3, 3, 1) if n % 2 else nn.ReLU() for n in range(13)]
+    table = of(nn.Sequential(*blocks))
+    advice = refusal(table, "12").rpartition("goes as ")[2].strip("'.")
+    assert modules(select_layers(table, [advice])) == ["12"]
+    assert modules(select_layers(table, ["[34]"])) == ["3", "4"], "a glob, where no module is called 34"
+
+
+def test_no_two_layers_share_a_place_in_the_tables() -> None:
+    """The last convolution, on a 1 x 1 map, has no number; its name is that of the second, which is called 1."""
+    table = of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 12)))
+    assert [(layer.label, layer.module) for layer in table] == [("1", "0"), ("2", "1"), ("[2]", "2")]
+    assert modules(select_layers(table, ["2", "[2]"])) == ["1", "2"]
+    alike = replace(table[2], label="2")
+    with pytest.raises(
+        TapError, match=r"^The modules '1' and '2' would both be layer 2 conv of the tables: dissect them"
+    ):
+        select_layers([*table[:2], alike], ["*"])
 
 
 def test_a_network_without_convolutions_goes_by_names() -> None:

@@ -12,6 +12,7 @@ import safetensors.torch
 from command_line import Said, sentence
 from drawn_broden import write_broden
 from pycocotools.coco import COCO
+from torch import nn
 
 import dissect as toolkit
 from data_prep.broden import open_broden
@@ -83,11 +84,12 @@ def _concepts(data, k: int) -> np.ndarray:
     return np.concatenate([labels.planes[labels.planes >= 0], labels.whole_image])
 
 
-def test_chosen_units_of_a_chosen_layer(finished, dissect, tmp_path: Path) -> None:
-    run = finished()
+def test_chosen_units_of_a_chosen_layer(finished, dissect, twelve: Path, tmp_path: Path) -> None:
+    run, sets = finished(), tmp_path / "sets.py"
+    sets.write_text(f"from data_prep import open_broden\ndef mine():\n    return open_broden({str(twelve)!r})\n")
     said: Said = dissect(
         "export", run.path, "--format", "masks", "--layers", 2, "--operators", "pointwise", "--units", 5, 1, "--out",
-        tmp_path / "masks",
+        tmp_path / "masks", "--data", f"{sets}:mine",
     )  # fmt: skip
     assert said.status == 0, said
     (path,) = map(Path, said.out.split())
@@ -97,6 +99,16 @@ def test_chosen_units_of_a_chosen_layer(finished, dissect, tmp_path: Path) -> No
     facts = run.units[run.units["operator"] == "pointwise"].iloc[5]
     first = coco.dataset["categories"][0]
     assert (first["label"], first["iou"], first["threshold"]) == (facts["label"], facts["iou"], facts["threshold"])
+
+
+def test_modules_that_are_called_by_numbers(twelve: Path, out: Path, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
+    network = toolkit.Network(name="mine", model=model, input_size=(16, 16))
+    run = toolkit.run(network, open_broden(twelve), layers=["[3]", "[1]", "1"], out=out)
+    assert run.units["layer"].unique().tolist() == ["[3]", "[1]", "1"]
+    paths = export_masks(run, open_broden(twelve), tmp_path / "masks", loaded={"mine": network}, units=[0])
+    facts = [json.loads(path.read_text())["info"] for path in paths]
+    assert [(fact["layer"], fact["module"]) for fact in facts] == [("[3]", "3"), ("[1]", "1"), ("1", "0")]
 
 
 def test_what_cannot_be_loaded_again_is_refused(finished, dissect, nets: str, twelve: Path, tmp_path: Path) -> None:

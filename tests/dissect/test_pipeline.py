@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -76,13 +77,19 @@ def test_wishes_that_cannot_be_met(network, tiny_broden: Path, out: Path) -> Non
     assert refusal(network, data, layers="1", settings=categories, out=out).startswith(
         "`categories` are color, but the data has color, part, object, material, scene"
     )
+    long = dissect.Network(name="é" * 65, model=network.model, input_size=(16, 16))
+    assert "must have at most 128 bytes" in refusal(long, data, layers="1", out=out)
+    data.images = [*data.images[:-1], replace(data.images[-1], name="b/\udcff.jpg")]
+    assert refusal(network, data, layers="1", out=out).startswith("The name 'b/\\udcff.jpg' is no text in UTF-8")
     assert not out.exists()
 
 
 def test_a_network_of_one_s_own(tiny_broden: Path, out: Path) -> None:
     mine = dissect.Network(name="mine", model=nn.Sequential(nn.MaxPool2d(2)), input_size=(16, 16))
-    finished = dissect.run(mine, open_broden(tiny_broden), layers="0", out=out)
+    settings = dissect.Settings(strongest=10**9)
+    finished = dissect.run(mine, open_broden(tiny_broden), layers="0", out=out, settings=settings)
     assert finished.networks[0]["seed"] is None and len(finished.units) == 3
+    assert finished.strongest_masks("mine").image.shape == (3, len(finished.images)), "no room for images that are none"
 
 
 def test_importing_the_door_is_nothing() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dissect
+from data_prep.broden import open_broden
 from data_prep.common.errors import UserError
 from dissect import scores
 from dissect.run_store import open_run
@@ -52,6 +54,7 @@ def test_scores_equal_those_of_pixels() -> None:
         ((0, 4, 5, 9), {"npmi": -1, "matthews": -1}),
         ((5, 5, 5, 9), {"iou": 1, "f1": 1, "precision": 1, "recall": 1, "matthews": 1, "npmi": 1}),
         ((5, 9, 5, 9), {"iou": 5 / 9, "f1": 10 / 14, "precision": 5 / 9, "recall": 1, "matthews": 0, "npmi": 0}),
+        ((27, 528, 27, 528), {"iou": 27 / 528, "f1": 54 / 555, "precision": 27 / 528, "recall": 1}),
         ((9, 9, 9, 9), {"iou": 1, "f1": 1, "precision": 1, "recall": 1, "matthews": 0, "npmi": 0}),
         ((2, 4, 5, 10), {"matthews": 0, "npmi": 0, "iou": 2 / 7, "f1": 4 / 9, "precision": 0.5, "recall": 0.4}),
     ],
@@ -60,7 +63,7 @@ def test_edges(areas: tuple[int, ...], values: dict[str, float]) -> None:
     arrays = [np.array([area]) for area in areas]
     for name in SCORES:
         found = SCORES[name](*arrays[: 4 if needs_universe(name) else 3]).item()
-        assert np.isclose(found, values.get(name, 0), atol=1e-15), name
+        assert np.isclose(found, values.get(name, 0), atol=1e-15) and (found == 0) == (values.get(name, 0) == 0), name
 
 
 def test_large_areas_keep_their_bits() -> None:
@@ -106,7 +109,9 @@ def test_a_run_is_labelled_by_a_score(run, sixty: Path, out: Path, name: str) ->
         if unit.label:
             assert value.iloc[row][unit.category, unit.label] == unit.score
             assert finished.iou().iloc[row][unit.category, unit.label] == unit.iou
-            first = finished.unit("small", 1, unit.unit).concepts.iloc[0]
+            listed = finished.unit("small", 1, unit.unit).concepts
+            assert (listed["score"] > 0).all()
+            first = listed.iloc[0]
             assert (first["category"], first["label"], first["score"]) == (unit.category, unit.label, unit.score)
     assert finished.labels is not None and (finished.labels["in_set"] | (finished.labels["score"] > 0)).all()
 
@@ -130,6 +135,29 @@ def test_a_score_of_ones_own(run, tiny_broden: Path, out: Path, monkeypatch: pyt
     run("--layers", 1, "--score", "mine")
     finished = open_run(out)
     assert (finished.units["score"] == finished.units["iou"] / 2).all() and finished.units["score"].any()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_score_of_ones_own_without_overlap(
+    nets: str, tiny_broden: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SCORES, "agreement", lambda i, a, g, n: (n - a - g + 2 * i) / np.maximum(n, 1))
+    network = dissect.load_network(f"{nets}:small")
+    network.model.stem[0].weight.data[0] = 0  # a dead unit
+    settings = Settings(score="agreement", quantile=0.999, min_images=1)
+    finished, met = dissect.run(network, open_broden(tiny_broden), layers="1", settings=settings, out=out), set()
+    assert finished.units["dead"].tolist() == [True, False, False, False]
+    for unit in finished.units.itertuples():
+        listed = finished.unit("small", 1, unit.unit)
+        met |= {*listed.concepts["intersection_area"]}
+        assert [*listed.concepts["label"][:1]] == ([] if unit.dead else [unit.label])
+        assert unit.dead != listed.by_category["label"].any()
+    assert 0 in met
+    monkeypatch.delitem(SCORES, "agreement")
+    with pytest.raises(
+        UserError, match=r"^There is no score 'agreement'; known: iou, .*`dissect\.scores\.SCORES` first"
+    ):
+        dissect.open_run(out).unit("small", 1, 1)
 
 
 def test_refusals(run, tiny_broden: Path, out: Path) -> None:

@@ -50,8 +50,10 @@ def plain_label(name: str, folds: Counts, weights: np.ndarray, unit: int) -> int
     return values.index(max(values)) if max(values) > 0 and ALIVE[unit] else -1
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", [*SCORES, "agreement"])
 def test_everything_equals_plain_loops(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """agreement: a score of one's own that is above 0 where mask and concept do not meet."""
+    monkeypatch.setitem(SCORES, "agreement", lambda i, a, g, n: (n - a - g + 2 * i) / np.maximum(n, 1))
     monkeypatch.setattr(module, "BLOCK", 8 * 4 * 2)  # two units at a time
     monkeypatch.setattr(module, "N_RESAMPLES", 60)
     resamples.cache_clear()
@@ -131,6 +133,15 @@ def test_p_values_equal_plain_counting() -> None:
     assert found[2] == 1 / 26 and found[4] == 1 and found[5] == 1
     single = p_values(score, null[:1], alive)
     assert single[0] == (1 + sum(null[0, :5] >= score[0])) / 6
+
+
+@pytest.mark.parametrize("n_rounds", [1, 2, 3, 5, 10, 20])
+def test_a_null_that_always_gives_the_own_score_says_nothing(n_rounds: int) -> None:
+    """Each score is its own mean: rounding of sums decides nothing."""
+    score = np.random.default_rng(n_rounds).random(200) * 0.1
+    if n_rounds == 1:
+        score[:] = score[0]
+    assert (p_values(score, np.tile(score, (n_rounds, 1)), np.ones(200, bool)) == 1).all()
 
 
 def test_false_discovery_rates_are_those_of_benjamini_and_hochberg() -> None:
