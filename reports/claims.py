@@ -218,7 +218,13 @@ class _Judge:
         measured = f"{_plain(interval)} unique detectors of other categories{named}"
         if interval.low > 0:  # of other categories because there are no textures?
             return self._where_known("contradicted", measured, ("texture",))
-        return ("not settled", measured) if interval.high > 0 else self._where_known("holds", measured, TOLD)
+        if interval.high > 0:
+            return "not settled", measured
+        textures = self._interval(pops, lambda units: attributes_in(units, ("texture",)))
+        if textures.low > 0 or "texture" not in self.known:
+            return self._where_known("holds", measured, TOLD)
+        # Who detects nothing does not detect textures only.
+        return "not settled", f"{measured}, and {_plain(textures)} of textures"
 
     def _none(self) -> tuple[Verdict, str]:
         pointwise = next(p for p in _pair(self.pops, self.layers[0]) if p.operator == "pointwise")

@@ -112,6 +112,12 @@ def test_what_images_decide_is_not_settled(tmp_path: Path) -> None:
         (["object", "part"], ("part", "wheel"), {"parts": "holds", "textures": "not settled"}, "texture"),
         (["object", "texture"], ("object", "car"), {"parts": "holds", "textures": "contradicted"}, ""),
         (["object", "texture"], None, {"parts": "not settled", "none": "not settled"}, "part"),
+        (
+            ["object", "part", "texture"],
+            None,
+            {"parts": "contradicted", "textures": "not settled", "none": "holds"},
+            "",
+        ),
     ],
 )
 def test_what_the_label_set_cannot_show_is_not_settled(
