@@ -64,11 +64,13 @@ import pandas as pd
 from data_prep.common.errors import UserError, choose
 from dissect import responses
 from dissect import run_schema as schema
-from dissect.notebook import run_html, unit_html
+from dissect.notebook import run_html
+from dissect.one_unit import Unit, facts_of, unit_of
 from dissect.run_files import RunFolderError, read_arrays, read_info, verify, write_arrays, write_table
 from dissect.run_info import FORMAT_VERSION, check_info, files_of, seal
 from dissect.run_schema import FOLD
-from dissect.scores import SCORES, Counts, category_numbers, intersection_over_union, needs_universe, scored, union_area
+from dissect.scores import SCORES, Counts, category_numbers, needs_universe, scored
+from dissect.strongest_masks import StrongestMasks
 
 __all__ = [
     "CONCEPT_COLUMNS", "FOLD", "FORMAT_VERSION", "IMAGE_COLUMNS", "LABEL_COLUMNS", "REPLICATE_COLUMNS", "TRUST_COLUMNS",
@@ -84,54 +86,6 @@ REPLICATE_COLUMNS = tuple(schema.REPLICATES)
 TRUST_COLUMNS = tuple(schema.TRUST)
 LABEL_COLUMNS = tuple(schema.LABELS)
 UNIT_CATEGORY_COLUMNS = tuple(schema.UNIT_CATEGORY)
-
-
-@dataclass(frozen=True)
-class StrongestMasks:
-    """The images on which each unit fires most, strongest first, and the unit's mask on each.
-
-    image: (U, N) int32, position in `images.csv`; -1 where a unit has fewer than N images above its threshold.
-    peak: (U, N) float32, the unit's largest activation on that image.
-    Masks are those that were counted: the map upsampled to the image's label map, strictly above the threshold.
-    """
-
-    image: np.ndarray
-    peak: np.ndarray
-    mask_shape: np.ndarray  # (U, N, 2) int32: H, W
-    mask_offset: np.ndarray  # (U, N) int64: first byte of the mask in mask_bits
-    mask_bits: np.ndarray  # uint8, every mask's rows packed as one string of bits
-
-    @classmethod
-    def none(cls, n_units: int) -> StrongestMasks:
-        """Those of units of which no image is kept: N is 0."""
-        nothing = np.zeros((n_units, 0), np.int32)
-        shape = np.zeros((n_units, 0, 2), np.int32)
-        return cls(nothing, nothing.astype(np.float32), shape, nothing.astype(np.int64), np.zeros(0, np.uint8))
-
-    def mask(self, unit_row: int, rank: int) -> np.ndarray:
-        """(H, W) bool mask of the unit in row `unit_row` on its strongest image number `rank` (0 = strongest)."""
-        height, width = (int(n) for n in self.mask_shape[unit_row, rank])
-        start = int(self.mask_offset[unit_row, rank])
-        packed = self.mask_bits[start : start + (height * width + 7) // 8]
-        return np.unpackbits(packed, count=height * width).reshape(height, width).astype(bool)
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One unit of a run.
-
-    facts: its row of units.csv, such as facts["label"] and facts["threshold"].
-    concepts: one row for each concept that may be its label, those whose score is above 0, highest first: `category`, `label`,
-    `iou`, `score`, `intersection_area`, `union_area`. The first is what the unit is labelled with, the others are the runners-up.
-    by_category: its rows of unit_category.csv, the best concept of each category.
-    """
-
-    facts: pd.Series
-    concepts: pd.DataFrame
-    by_category: pd.DataFrame
-
-    def _repr_html_(self) -> str:
-        return unit_html(self)
 
 
 @dataclass(frozen=True)
@@ -291,10 +245,8 @@ class Run:
         layer: as `units` names it, or the tapped module's name. unit: counts from 0. operator: needed only where the layer
         has several. Raises `UserError`, offering the nearest names, where the run has no such unit.
         """
-        row, facts = self._facts(network, layer, unit, operator)
-        by_category = self._categories_of(facts)
-        concepts = _best_of(by_category) if self.source else self._concepts_of(row, facts)
-        return Unit(facts, concepts, by_category)
+        row, facts = facts_of(self, network, layer=layer, unit=unit, operator=operator)
+        return unit_of(self, row, facts, None if self.source else self._concept_category)
 
     def images_with(self, label: str, category: str | None = None) -> pd.DataFrame:
         """The images that show a concept: `run.images_with("lamp")`; columns `image` (row of `images`), `name` and `area`, its
@@ -309,7 +261,7 @@ class Run:
         """The images in which a unit's mask has pixels, named as for `unit`: columns `image` (row of `images`), `name` and
         `mask_area`, the label pixels of the mask there, in the order of `images`. Raises as `unit` does."""
         self.refuse_imported("images")
-        row, _ = self._facts(network, layer, unit, operator)
+        row, _ = facts_of(self, network, layer=layer, unit=unit, operator=operator)
         return responses.images_of(self, network, row, self._n_units(network))
 
     def images_per_unit(self, network: str) -> np.ndarray | None:
@@ -333,28 +285,6 @@ class Run:
         """(R, U) float64: the best score of each unit with the labels of other images, in each round of the null; None for a run
         without. Raises `UserError` for an unknown network."""
         return self.counts(network).get("null_score")
-
-    def _facts(self, network: str, layer: str | int, unit: int, operator: str | None) -> tuple[int, pd.Series]:
-        """A unit's number among the units of the network, and its row of units.csv."""
-        table = self.units[self.units["network"] == self._known(network)].reset_index(drop=True)
-        named = table[table["layer"] == str(layer)]
-        named = named if len(named) else table[table["module"] == str(layer)]
-        if named.empty:
-            choose("layer", str(layer), dict.fromkeys([*table["layer"], *table["module"]]))
-        operators = list(dict.fromkeys(named["operator"]))
-        if operator is not None:
-            choose(f"operator of layer {layer}", operator, operators)
-            named = named[named["operator"] == operator]
-        elif len(operators) > 1:
-            raise UserError(
-                f"Layer {layer} of {network} has several operators: set `operator` to {' or '.join(operators)}."
-            )
-        found = named[named["unit"] == unit]
-        if found.empty:
-            raise UserError(
-                f"Layer {layer} of {network} has no unit {unit!r}; its units are 0 to {named['unit'].max()}."
-            )
-        return int(found.index[0]), found.iloc[0]
 
     @property
     def _network_names(self) -> list[str]:
@@ -390,35 +320,6 @@ class Run:
     def _known(self, network: str) -> str:
         choose("network", network, self._network_names)
         return network
-
-    def _concepts_of(self, row: int, facts: pd.Series) -> pd.DataFrame:
-        counts = Counts.of_arrays(self.counts(facts["network"]))
-        one = counts._replace(
-            intersection_area=counts.intersection_area[row : row + 1], mask_area=counts.mask_area[row : row + 1]
-        )
-        table = self.concepts[["category", "label"]].assign(
-            iou=intersection_over_union(one, self._concept_category)[0],
-            score=scored(self.score, one, self._concept_category)[0],
-            intersection_area=one.intersection_area[0],
-            union_area=union_area(one, self._concept_category)[0],
-        )
-        # Equals stay in the order of the concepts, as the label of a unit is chosen.
-        table = table[self.concepts["eligible"] & (table["score"] > 0) & (not facts["dead"])]
-        return table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
-
-    def _categories_of(self, facts: pd.Series) -> pd.DataFrame:
-        table = self.unit_category
-        same = [table[name] == facts[name] for name in ("network", "layer", "operator", "unit")]
-        return table[np.logical_and.reduce(same)].iloc[:, table.columns.get_loc("category") :].reset_index(drop=True)
-
-
-def _best_of(by_category: pd.DataFrame) -> pd.DataFrame:
-    """What `Unit.concepts` of an imported run can be: the best concept of each category, best first."""
-    table = by_category[by_category["iou"] > 0]
-    union = table["mask_area"] + table["concept_area"] - table["intersection_area"]
-    table = table.assign(score=table["iou"], union_area=union)
-    columns = ["category", "label", "iou", "score", "intersection_area", "union_area"]
-    return table[columns].sort_values("iou", ascending=False, kind="stable", ignore_index=True)
 
 
 def open_run(path: str | Path) -> Run:

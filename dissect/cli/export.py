@@ -52,8 +52,7 @@ def export(
         layers: With masks, only these layers, by number or module; all if none is given.
         operators: With masks, only layers with these operators.
         units: With masks, only these units of each layer, counted from 0; all if none is given.
-        data: With masks, where the label set of the run lies now, or the FACTORY that `dissect run` took it from; where it lay if
-            not given.
+        data: With masks, where the label set of the run lies now, or its FACTORY; where it lay if not given.
         weights: With masks, the file of weights of each network that was dissected with one; of a single network, FILE will do.
     """
     from dissect.run_store import open_run
