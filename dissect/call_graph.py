@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dissect.errors import TapError
+from dissect.evaluation import evaluating
 from dissect.taps import check_hooks_allowed, forward
 
 _Value = tuple[object, int]  # an object and, of a tensor, its version
@@ -74,21 +75,17 @@ def record_calls(model: nn.Module, images: Tensor, *, whole: bool = True) -> lis
         calls.append(Call(name, module, times[name], taken, _versioned(output)))
 
     check_hooks_allowed(model)
-    modes = [(module, module.training) for module in model.modules()]
     handles = []
     try:
         for name, module in model.named_modules():
             if name and not isinstance(module, torch.jit.ScriptModule):
                 handles.append(module.register_forward_pre_hook(begin, with_kwargs=True))
                 handles.append(module.register_forward_hook(lambda m, _args, output, name=name: end(name, m, output)))
-        model.eval()
-        with suppress(*(() if whole else (TapError,))):
+        with evaluating(model), suppress(*(() if whole else (TapError,))):
             forward(model, images, versions=True)
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes:
-            module.training = training
     return [replace(call, times=times[call.module_name]) for call in calls]
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from data_prep.common.devices import is_cuda, usable_device
@@ -55,7 +54,7 @@ from dissect.mask_recorder import MaskRecorder
 from dissect.models import Network
 from dissect.null import best_scores, others_labels
 from dissect.parallel_tally import ParallelTally, TallyTask, own_labels
-from dissect.preparing import channels_last, fingerprint_of, geometry_of
+from dissect.preparing import fingerprint_of, geometry_of, placed
 from dissect.resume import resumable
 from dissect.room import Room
 from dissect.rotation import rotation_of
@@ -123,7 +122,7 @@ def dissect(
     device, modules = execution.device, [layer.module for layer in layers]
     gpu = device if is_cuda(device) else None  # where thresholds and counts are computed too
     layouts = {layer.module: layer.layout for layer in layers if layer.layout}  # a chosen layer always has one
-    model, rotate = channels_last(network.model.to(device)), rotation_of(layers, settings.rotate, device)
+    rotate = rotation_of(layers, settings.rotate, device)
     geometry = geometry_of(network, layers, settings)  # looks at the network, so before it is tapped
     names = [image.name for image in data.images]
     decides = fingerprint_of(network, layers, data, settings)
@@ -139,7 +138,7 @@ def dissect(
     )  # fmt: skip
 
     def observe(look: Look, batch: _Batch) -> list[Tensor]:
-        maps = rotate(look(network.prepare(torch.from_numpy(batch.pixels).to(device))))
+        maps = rotate(look(prepare(batch.pixels)))
         return [maps[module] for module in modules]
 
     with (
@@ -147,6 +146,7 @@ def dissect(
         resumable(folder, every=execution.checkpoint_every) as checkpoint,
         full_precision(),
         one_thread(),
+        placed(network, device) as (model, prepare),
         look_in_lanes(
             model, modules, layouts, n_lanes=execution.n_lanes(device), allow_varying=execution.allow_varying
         ) as (look_at, steady),

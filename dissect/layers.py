@@ -71,7 +71,9 @@ def list_layers(model: nn.Module, input_size: tuple[int, int], layout: LayoutRul
     [('1', 'conv', '0', (8, 6, 6)), ('2', 'depthwise', '1', (8, 4, 4)), ('2', 'pointwise', '2', (4, 4, 4))]
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    images = torch.zeros(2, input_channels(model, input_size), *input_size, device=device)
+    # Noise, in which no two places are alike: what puts tokens in another order shows.
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randn(2, input_channels(model, input_size), *input_size, generator=noise).to(device)
     try:
         calls = record_calls(model, images)
     except TapError:  # a network may take one image at a time

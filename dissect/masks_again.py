@@ -25,7 +25,7 @@ from dissect.images import ImageReader
 from dissect.lanes import look_in_lanes, one_thread
 from dissect.layers import Layer
 from dissect.models import Network
-from dissect.preparing import channels_last, geometry_of
+from dissect.preparing import geometry_of, placed
 from dissect.reload import settings_of
 from dissect.responses import responses_of
 from dissect.rotation import rotation_of
@@ -65,7 +65,6 @@ def unit_masks(
     used = [layers[place] for place in units]
     wanted = [torch.from_numpy(its_units) for its_units in units.values()]
     settings = settings_of(run)
-    model = channels_last(network.model.to(execution.device))
     rotate = rotation_of(used, settings.rotate, execution.device)
     geometry = geometry_of(network, used, settings)  # looks at the network, so before it is tapped
     thresholds = run.counts(network.name)["threshold"]
@@ -74,7 +73,7 @@ def unit_masks(
     row_of = {name: row for row, name in enumerate(run.images["name"])}
 
     def observe(look: Look, batch: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
-        maps = rotate(look(network.prepare(torch.from_numpy(batch[1]).to(execution.device))))
+        maps = rotate(look(prepare(batch[1])))
         return [maps[layer.module].cpu()[:, its_units].numpy() for layer, its_units in zip(used, wanted, strict=True)]
 
     reader = ImageReader(
@@ -84,6 +83,7 @@ def unit_masks(
         reader,
         full_precision(),
         one_thread(),
+        placed(network, execution.device) as (model, prepare),
         look_in_lanes(
             model, [layer.module for layer in used], {layer.module: layer.layout for layer in used if layer.layout},
             n_lanes=execution.n_lanes(execution.device), allow_varying=True,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from data_prep.common.files import at_home
 from dissect.errors import ModelError
+from dissect.evaluation import to_evaluation
 from dissect.facts import PREPROCESSING
 from dissect.families import build
 from dissect.libraries import self_normalising
@@ -45,7 +46,7 @@ class Network:
     spec: the name by which it was loaded, "" for one made by hand. trained: None where nobody said. note: sentences for the
     reader of the report. weights: the file that they came from. seed: of the weights that were drawn at random. resize: in
     words how its training resized images, where that is known. input_size_from, mean_from, std_from: who said so; of a
-    network made by hand, see `source`.
+    network made by hand, see `source`. One number may stand for two sides, or three colours. Raises `ModelError`.
     """
 
     name: str
@@ -63,6 +64,15 @@ class Network:
     note: str = ""
     weights: str | None = None
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise ModelError(
+                f"The network {self.name} has a {type(self.model).__name__} as `model`: give it a torch.nn.Module."
+            )
+        size, mean, std = self.input_size, checked_colour("mean", self.mean), checked_colour("std", self.std)
+        for what, value in (("input_size", checked_size(size, "input_size")), ("mean", mean), ("std", std)):
+            object.__setattr__(self, what, value)
 
     @cached_property
     def channels(self) -> int:
@@ -163,7 +173,7 @@ def load_network(
     for source, part in said:  # the later has the last word
         facts |= {**part, **{f"{what}_from": source for what in PREPROCESSING if what in part}}
     facts["note"] = " ".join(filter(None, notes))
-    model.eval()
+    to_evaluation(model)
     seed_drawn = None if facts.get("trained") else seed
     return Network(name=_file_name(name, built.name), spec=spec, model=model, seed=seed_drawn, **facts)
 

@@ -2,26 +2,83 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
 from data_prep.formats import LabelledImages
+from dissect.errors import TapError
+from dissect.evaluation import evaluating
 from dissect.layers import Layer
 from dissect.models import Network
 from dissect.network_source import source_hash
 from dissect.receptive_field import receptive_fields
 from dissect.settings import Settings
+from dissect.taps import forward
 from dissect.upsample import Geometry
 
 
-def channels_last(model: torch.nn.Module) -> torch.nn.Module:
-    """The memory layout in which a CPU convolves fastest, where the network's weights allow it."""
-    with contextlib.suppress(RuntimeError):  # weights of five dimensions know no such layout
-        model.to(memory_format=torch.channels_last)
-    return model
+@contextmanager
+def placed(network: Network, device: str) -> Iterator[tuple[nn.Module, Callable[[np.ndarray], Tensor]]]:
+    """The network on `device`, and what makes its input of (B, H, W, 3) uint8 pixels, for as long as the block lasts.
+
+    Both are in channels-last memory, in which a CPU convolves fastest, but in the usual one where the network fails in that, as
+    with `x.view(len(x), -1)`: one image is tried. Afterwards the network is where and as it was.
+    """
+    model = network.model
+    with _put_back(model):
+        memory = next((memory for memory in _MEMORY if _works(network, device, memory)), _MEMORY[0])
+        _move(model, device, memory)
+
+        def prepare(pixels: np.ndarray) -> Tensor:
+            return network.prepare(torch.from_numpy(pixels).to(device)).contiguous(memory_format=memory)
+
+        yield model, prepare
+
+
+_MEMORY = (torch.channels_last, torch.contiguous_format)
+
+
+def _move(model: nn.Module, device: str, memory: torch.memory_format) -> None:
+    model.to(device)
+    with suppress(RuntimeError):  # weights of five dimensions know no channels-last memory
+        model.to(memory_format=memory)
+
+
+def _works(network: Network, device: str, memory: torch.memory_format) -> bool:
+    """Whether the network takes one image. What it fails on in either memory is told where it is met."""
+    _move(network.model, device, memory)
+    image = network.prepare(torch.zeros(1, *network.input_size, 3, dtype=torch.uint8, device=device))
+    try:
+        with evaluating(network.model):
+            forward(network.model, image.contiguous(memory_format=memory))
+    except TapError:
+        return False
+    return True
+
+
+@contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    """After the block the network holds the tensors that it held before it, as they lay in memory, and where."""
+    stores: list[dict[str, Any]] = [
+        store for module in model.modules() for store in (module._parameters, module._buffers)
+    ]
+    before = [
+        (store, name, value, value.data) for store in stores for name, value in store.items() if value is not None
+    ]
+    try:
+        yield
+    finally:
+        for store, name, value, data in before:
+            now = store.get(name)
+            if now is not None and now.shape == data.shape:  # else the network itself has another there now
+                value.data = data
+                store[name] = value
 
 
 def fingerprint_of(network: Network, layers: Sequence[Layer], data: LabelledImages, settings: Settings) -> str:

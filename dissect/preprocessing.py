@@ -11,13 +11,14 @@ how the training resized them is recorded where it is known, and not imitated.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from dissect.errors import ModelError
+from dissect.evaluation import evaluating
 
 DEFAULT_SIZE = (224, 224)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -32,27 +33,27 @@ user's own factory); or nobody."""
 _GREY = (19595, 38470, 7471)  # red, green and blue of ITU-R 601 in 1/65536, as Pillow's mode L
 
 
-def checked_size(wanted: int | Sequence[int]) -> tuple[int, int]:
-    """(H, W) of one side or of two. Raises `ModelError`.
+def checked_size(wanted: int | Sequence[int], what: str = "image_size") -> tuple[int, int]:
+    """(H, W) of one side or of two; `what` names it in the `ModelError` for anything else.
 
     >>> checked_size(96), checked_size((64, 96))
     ((96, 96), (64, 96))
     """
-    sides = [wanted] if isinstance(wanted, int) else list(wanted)
+    sides = list(wanted) if isinstance(wanted, Sequence) else [wanted]
     if len(sides) not in (1, 2) or not all(is_side(side) for side in sides):
         raise ModelError(
-            f"`image_size` is {_listed(sides)}; give one side, or height and width, in pixels: 1 to {LARGEST_SIDE}."
+            f"`{what}` is {_listed(sides)}; give one side, or height and width, in pixels: 1 to {LARGEST_SIDE}."
         )
     return sides[0], sides[-1]
 
 
-def checked_colour(what: Literal["mean", "std"], values: Sequence[float]) -> tuple[float, float, float]:
+def checked_colour(what: Literal["mean", "std"], values: float | Sequence[float]) -> tuple[float, float, float]:
     """One number for each of red, green and blue, or one for all three, in 0..1. Raises `ModelError`.
 
     >>> checked_colour("std", [0.5])
     (0.5, 0.5, 0.5)
     """
-    values = tuple(values)
+    values = tuple(values) if isinstance(values, Iterable) else (values,)
     if not is_colour(what, values):
         counts_bytes = all(isinstance(value, int | float) and 0 <= value <= 255 for value in values)
         advice = ": divide what counts bytes by 255" if counts_bytes and max(values, default=0) > 1 else ""
@@ -146,7 +147,6 @@ def _first_convolution(model: nn.Module, n_channels: int, input_size: tuple[int,
     def stop(name: str, module: nn.Conv2d, taken: tuple[Any, ...]) -> NoReturn:
         raise _Met(name, module, taken[0].shape[1] if taken and isinstance(taken[0], Tensor) else n_channels)
 
-    modes = [(module, module.training) for module in model.modules()]
     handles = [
         module.register_forward_pre_hook(lambda module, taken, name=name: stop(name, module, taken))
         for name, module in model.named_modules()
@@ -154,8 +154,7 @@ def _first_convolution(model: nn.Module, n_channels: int, input_size: tuple[int,
     ]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             model(torch.zeros(1, n_channels, *input_size, device=device))
     except _Met as met:
         return met
@@ -164,8 +163,6 @@ def _first_convolution(model: nn.Module, n_channels: int, input_size: tuple[int,
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes:
-            module.training = training
     return None
 
 

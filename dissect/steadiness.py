@@ -4,7 +4,7 @@
     maps = look(images)                        # the first images are looked at again, and in two halves
 
 A convolution library may round the last bits of another batch size differently, so a difference of up to `TOLERANCE` times the
-layer's largest activation counts as rounding. Dropout that was left on, BatchNorm that normalises by the batch, and layers that
+unit's largest activation counts as rounding. Dropout that was left on, BatchNorm that normalises by the batch, and layers that
 compare images with each other differ by far more: with them, a result depends on chance or on `batch_size`. A batch of one image
 cannot be split, and a network that was shown one at a time is only looked at twice.
 """
@@ -21,6 +21,10 @@ from dissect.taps import Look
 
 TOLERANCE = 1e-4
 
+LEAST_SCALE = 0.3, 1e-3
+"""A unit that stays small may be a difference of large values, rounded as these are: its activations count as at least these
+parts of the layer's middle unit, and of its largest."""
+
 MOST_IMAGES = 8
 """Of the first batch, that are looked at again on a CPU. A GPU is quick with all, and slow to plan for another number of them."""
 
@@ -34,12 +38,13 @@ class SteadyLook:
     def __init__(self, look: Look, *, allow_varying: bool) -> None:
         self.look, self.allow_varying = look, allow_varying
         self.varying = ""
-        self._looked = False
+        self.example: Tensor | None = None
+        """(1, C, H, W), of the first images."""
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         maps = self.look(images)
-        if not self._looked:
-            self._looked = True
+        if self.example is None:
+            self.example = images[:1]
             self.varying = self._find_varying(images, maps)
             if self.varying and not self.allow_varying:
                 raise TapError(
@@ -61,16 +66,21 @@ class SteadyLook:
 
 
 def largest_difference(maps: Tensor, others: Tensor) -> float:
-    """The largest difference in parts of the largest value; values that are not finite are somebody else's business.
+    """The largest difference of any unit in parts of its largest value, for (B, U, ...) of both; values that are not finite are
+    somebody else's business.
 
-    >>> largest_difference(torch.tensor([1.0, -4.0]), torch.tensor([2.0, -4.0]))
+    >>> largest_difference(torch.tensor([[100.0, 4.0]]), torch.tensor([[100.0, 3.0]]))
     0.25
     """
     finite = torch.isfinite(maps) & torch.isfinite(others)
-    if not finite.any():
-        return 0.0
-    difference, scale = (maps - others)[finite].abs().max(), maps[finite].abs().max()
-    return float(difference / scale) if difference > 0 else 0.0
+    nothing = maps.new_zeros(())
+    difference, scale = (
+        torch.where(finite, each, nothing).abs().transpose(0, 1).flatten(1).amax(1) for each in (maps - others, maps)
+    )
+    largest = float(scale.max())
+    middle = float(scale[scale > 0].median()) if largest else 0.0
+    share = difference / scale.clamp(min=max(LEAST_SCALE[0] * middle, LEAST_SCALE[1] * largest))
+    return float(share.nan_to_num(posinf=float("inf")).max())  # 0 / 0 where a layer gives nothing but zeros
 
 
 def _difference(maps: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
@@ -78,5 +88,5 @@ def _difference(maps: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str
     for layer in maps:
         share = largest_difference(maps[layer][: len(others[layer])], others[layer])
         if share > TOLERANCE:
-            return f"Layer {layer!r} differs by up to {share:.2g} of its largest activation"
+            return f"Layer {layer!r} differs by up to {share:.2g} of a unit's largest activation"
     return ""

@@ -4,8 +4,8 @@
         maps = look(images)                   # {"stage3.0.conv1.depthwise": (B, U, h, w) float32, ...}
 
 `name@2` is the second call of a module that fires several times. The hooks go on at entry and always come off. A forward pass
-ends as soon as the last tapped layer has fired. Every map is a copy, so that an in-place ReLU further down cannot change what
-was seen.
+ends as soon as the last tapped layer has fired, unless that shows in the next one: a network may tidy up at its end. Every map
+is a copy, so that an in-place ReLU further down cannot change what was seen.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from data_prep.common.errors import UserError, reason
 from dissect.errors import TapError
+from dissect.evaluation import evaluating
 from dissect.layouts import Layout, fault_of
 
 Look = Callable[[Tensor], dict[str, Tensor]]
@@ -43,6 +44,7 @@ def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, La
     called: Counter[str] = Counter()
     seen: dict[str, Tensor] = {}
     images_seen: list[Tensor] = []
+    whole: list[bool] = []  # whether passes go on to their end; said by the first one
 
     def tap(layer: str, module_name: str, number: int | None) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -53,12 +55,19 @@ def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, La
                 )
             if called[layer] == (number or 1):
                 seen[layer] = _activation_map(layer, output, layouts.get(layer, Layout()), images_seen[0])
-                if len(seen) == len(layers):
+                if len(seen) == len(layers) and not whole[0]:
                     raise _AllSeen
 
         return hook
 
     def look(images: Tensor) -> dict[str, Tensor]:
+        if not whole:
+            whole.append(True)
+            few = images if images.is_cuda else images[:1]
+            whole[0] = _shows_in_the_next(few, look_once, whole)
+        return look_once(images)
+
+    def look_once(images: Tensor) -> dict[str, Tensor]:
         seen.clear()
         called.clear()
         images_seen[:] = [images]
@@ -72,19 +81,35 @@ def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, La
 
     check_hooks_allowed(model)
     calls = {layer: _call(layer, modules) for layer in layers}
-    modes = [(module, module.training) for module in modules.values()]
     handles = []
     try:
-        model.eval()
         handles = [modules[name].register_forward_hook(tap(layer, name, n)) for layer, (name, n) in calls.items()]
-        yield look
+        with evaluating(model):
+            yield look
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes:
-            module.training = training
         seen.clear()
         images_seen.clear()
+
+
+def _shows_in_the_next(images: Tensor, look: Look, whole: list[bool]) -> bool:
+    """Whether a pass that ends early changes what the next one gives, as in a network that keeps features in itself and drops
+    them at the end of its forward pass. It is left as after a whole pass then."""
+    try:
+        right = look(images)
+    except TapError:  # what comes after the layers may fail, as the images are shown at another size
+        return False
+    whole[0] = False
+    with suppress(TapError):
+        look(images.flip(-1))
+        again = look(images)
+        if all(torch.equal(right[layer].nan_to_num(), again[layer].nan_to_num()) for layer in right):
+            return False
+    whole[0] = True
+    with suppress(TapError):
+        look(images)
+    return True
 
 
 def check_hooks_allowed(model: nn.Module) -> None:
@@ -107,9 +132,13 @@ def forward(model: nn.Module, images: Tensor, *, versions: bool = False) -> None
     except (UserError, _AllSeen, KeyboardInterrupt):
         raise
     except BaseException as error:  # also SystemExit, which would end the command as if all were well
+        kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
+        advice = "try another `image_size`, a smaller `batch_size`, or correct the network"
+        if kinds:
+            kind = str(min(kinds, key=str)).removeprefix("torch.")
+            advice = f"images are float32 and it has weights of {kind}, so give it as float32 (`model.float()`)"
         raise TapError(
-            f"The network fails on images of shape {tuple(images.shape)} ({reason(error)}): "
-            f"try another `image_size`, a smaller `batch_size`, or correct the network."
+            f"The network fails on images of shape {tuple(images.shape)} ({reason(error)}): {advice}."
         ) from error
 
 

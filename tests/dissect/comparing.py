@@ -34,7 +34,7 @@ class _Stored(nn.Module):
         self.register_buffer("maps", torch.from_numpy(maps))
 
     def forward(self, numbers: Tensor) -> Tensor:
-        return self.maps[numbers]
+        return self.maps[numbers.clamp(0, len(self.maps) - 1)]  # layers are listed with images of no number
 
 
 class _LookUp(nn.Module):

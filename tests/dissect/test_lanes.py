@@ -88,6 +88,53 @@ def test_a_network_that_cannot_be_copied_has_one_lane(caplog: pytest.LogCaptureF
     assert "so it computes in one lane" in caplog.text
 
 
+KEPT: dict[str, Tensor] = {}
+
+
+class KeptOutside(nn.Module):
+    """Adds features that it hands on by way of something that copies of it share, or do not know."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.kept = way, {}
+        self.features, self.conv, self.out = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Identity()
+        kept = self.kept
+        if way == "hook":
+            self.features.register_forward_hook(lambda _module, _images, output: kept.update(features=output))
+        if way == "lambda":
+            self.keep = lambda output: kept.update(features=output)
+        if way == "itself":
+            whole = self.add
+            self.forward = lambda x: whole(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add(x)
+
+    def add(self, x: Tensor) -> Tensor:
+        features, kept = self.features(x), KEPT if self.way == "global" else self.kept
+        if self.way == "lambda":
+            self.keep(features)
+        elif self.way != "hook":
+            kept["features"] = features
+        return self.out(self.conv(x) + kept["features"])
+
+
+@pytest.mark.parametrize("way", ["hook", "lambda", "itself", "global"])
+def test_what_copies_would_share_takes_one_lane(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    torch.manual_seed(0)
+    model = KeptOutside(way).eval()
+    with torch.inference_mode():
+        expected = [model.features(batch) + model.conv(batch) for batch in BATCHES]
+    for maps, right in zip(looked(model, 3), expected, strict=True):
+        assert torch.equal(maps, right)
+    assert "in one lane" in caplog.text
+
+
+def test_an_ordinary_network_is_told_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    looked(Remembering(), 3)
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("n_lanes", [1, 2, 5])
 def test_an_error_comes_at_the_place_of_its_batch(n_lanes: int) -> None:
     def batches() -> Iterator[Tensor]:

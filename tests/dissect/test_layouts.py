@@ -122,6 +122,15 @@ def test_tokens_lie_on_the_grid_of_their_patches(n_more: int) -> None:
     assert ("left out" in found["join"].described) == bool(n_more)
 
 
+def test_tokens_in_another_order_lie_nowhere() -> None:
+    """Without an embedding of their places, too, which tells one grey image's tokens apart."""
+    mixed = Function(lambda tokens: tokens[:, torch.randperm(12, generator=torch.Generator().manual_seed(1))])
+    patches = nn.Sequential(nn.Conv2d(3, 6, 4, stride=4), nn.Flatten(2), Permute(0, 2, 1))
+    model = nn.Sequential(OrderedDict(patches=patches, mixed=mixed, linear=nn.Linear(6, 5)))
+    found = layouts(model, (12, 16))
+    assert found["patches.2"] == Layout("tokens", (6, 3, 4)) and found["linear"] is None
+
+
 def test_more_tokens_than_the_grid_has_are_no_class_tokens() -> None:
     assert layouts(Tokens(13), (12, 16))["join"] is None
 

@@ -54,8 +54,8 @@ def refusal(data: LabelledImages, tmp_path: Path) -> Callable[..., str]:
 
 
 def bright(x: Tensor) -> bool:
-    """Neither the images that layers are listed with, nor the first batch."""
-    return bool((x > 0).any())
+    """Neither the noise that layers are listed with, nor the first batch."""
+    return bool((x > 0).any() and (x >= 0).all())
 
 
 LISTED = "for {n} images, but was listed with {listed} for each: what a layer gives must not depend on the image or on how many"
@@ -226,6 +226,38 @@ def test_torchscript(refusal, kind: str) -> None:
     assert refusal(model).startswith("The network is TorchScript (")
     inside = nn.Sequential(OrderedDict(compiled=model, last=nn.Conv2d(4, 2, 1)))
     assert [layer.module for layer in list_layers(inside, (8, 8))] == ["last"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_of_torch_export(refusal) -> None:
+    model = torch.export.export(Plain().eval(), (torch.zeros(2, 3, 8, 8),)).module()
+    assert refusal(model).startswith("The network cannot be put in evaluation mode (NotImplementedError: ")
+
+
+class Viewing(nn.Module):
+    """As many write it, which takes images in the usual memory only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.odd = nn.Conv2d(3, 4, 3), nn.Linear(4 * 6 * 6, 5)
+        self.register_buffer("scale", torch.rand(2, 3, 4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.odd(self.conv(x).view(len(x), -1))
+
+
+@pytest.mark.parametrize("layer", ["odd", "conv"])
+def test_a_network_that_fails_in_channels_last_memory(layer: str, data: LabelledImages, tmp_path: Path) -> None:
+    """It is dissected in the usual one; and every network lies in memory as before."""
+    model = Viewing() if layer == "odd" else Plain()
+    before = [(id(tensor), tensor.data_ptr(), tensor.stride()) for tensor in model.state_dict(keep_vars=True).values()]
+    network = Network(name="net", model=model, input_size=(8, 8), mean=0, std=1)
+    found = run(network, data, layers="odd", out=tmp_path / "run", execution=Execution(device="cpu"))
+    images = torch.arange(8).sub(3).clamp(min=0)[:, None, None, None].mul(40 / 255).expand(-1, 3, 8, 8).contiguous()
+    with torch.no_grad():
+        expected = model.odd(model.conv(images).flatten(1)) if layer == "odd" else model.odd(images).amax((2, 3))
+    np.testing.assert_allclose(found.units["max_activation"], expected.amax(0), rtol=1e-4, atol=1e-5)
+    assert before == [(id(t), t.data_ptr(), t.stride()) for t in model.state_dict(keep_vars=True).values()]
 
 
 @pytest.mark.filterwarnings("ignore")

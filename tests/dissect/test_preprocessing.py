@@ -218,6 +218,20 @@ def test_sources_of_a_network_made_by_hand() -> None:
     assert sources(network) == ("default", "option", "default")
 
 
+def test_a_network_made_by_hand_is_checked() -> None:
+    conv = nn.Conv2d(3, 2, 1)
+    network = Network(name="a", model=conv, input_size=40, mean=0.5, std=[0.2])
+    assert (network.input_size, network.mean, network.std) == ((40, 40), (0.5,) * 3, (0.2,) * 3)
+    for wish, words in (
+        ({"mean": (124, 116, 104)}, "`mean` is 124 116 104; .* divide what counts bytes by 255"),
+        ({"std": 0}, "`std` is 0; .* above 0"),
+        ({"input_size": (40, 0)}, "`input_size` is 40 0; give one side"),
+        ({"model": "resnet18"}, "has a str as `model`"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            Network(**{"name": "a", "model": conv, **wish})
+
+
 # Channels
 
 

@@ -88,6 +88,25 @@ def test_evaluation_inside_and_every_mode_as_it_was_outside() -> None:
     assert n_hooks(model) == 0
 
 
+def test_what_evaluation_mode_did_to_weights_is_undone() -> None:
+    """As with weights that are merged for evaluation."""
+
+    class Merging(nn.Conv2d):
+        def train(self, mode: bool = True) -> Merging:
+            if mode != self.training:
+                self.weight.data += -1 if mode else 1
+            return super().train(mode)
+
+    model = nn.Sequential(OrderedDict(conv=Merging(3, 4, 1), drop=nn.Dropout()))
+    model.drop.eval()
+    weight = model.conv.weight.data.fill_(0.5).clone()
+    with tap_layers(model, ["conv"]) as look:
+        look(IMAGES)
+        assert torch.equal(model.conv.weight, weight + 1)
+    assert torch.equal(model.conv.weight, weight)
+    assert (model.training, model.conv.training, model.drop.training) == (True, True, False)
+
+
 def test_hooks_and_modes_after_an_error_in_the_with_body() -> None:
     model = small()
     with pytest.raises(ZeroDivisionError), tap_layers(model, ["bn"]):
@@ -123,6 +142,14 @@ def test_an_error_without_words_still_makes_a_sentence() -> None:
         forward(Function(fail), IMAGES)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_a_network_of_another_precision_is_told_so(kind: torch.dtype) -> None:
+    name = str(kind).removeprefix("torch.")
+    assert refusal(small().to(kind), "conv").endswith(
+        f": images are float32 and it has weights of {name}, so give it as float32 (`model.float()`)."
+    )
+
+
 def test_an_interruption_is_no_error_of_the_network() -> None:
     def interrupt(x: Tensor) -> Tensor:
         raise KeyboardInterrupt
@@ -141,6 +168,27 @@ def test_forward_ends_after_the_last_tapped_layer() -> None:
     with tap_layers(model, ["relu", "conv"]) as look:
         assert look(IMAGES)["relu"].shape == look(IMAGES)["conv"].shape == (2, 4, 8, 8)
     assert "never to be reached" in refusal(model, "conv", "bomb")
+
+
+def test_forward_goes_on_where_its_end_tidies_up() -> None:
+    """As in a network that keeps features in a list and empties it at its end."""
+
+    class Skipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.layer, self.skips = nn.Conv2d(3, 3, 1), nn.Identity(), []
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.skips.append(self.conv(x))
+            x = self.layer(x + self.skips[0])
+            self.skips.clear()
+            return x
+
+    model = Skipping()
+    with tap_layers(model, ["layer"]) as look, torch.no_grad():
+        for images in (IMAGES, IMAGES * 2, IMAGES[:1], IMAGES[1:]):
+            torch.testing.assert_close(look(images)["layer"], images + model.conv(images), rtol=0, atol=0)
+    assert not model.skips
 
 
 def test_a_batch_of_one_keeps_its_dimension() -> None:
