@@ -295,7 +295,7 @@ def _in_parts_of(score: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def false_discovery_rates(p: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """(U,) Benjamini and Hochberg's q over the living units of a network: reject q < 0.05, and 5 % of those rejected are
+    """(U,) Benjamini and Hochberg's q over the living units of a layer: reject q < 0.05, and 5 % of those rejected are
     false, on average. 1 for a dead unit."""
     from scipy.stats import false_discovery_control
 

@@ -60,7 +60,7 @@ def trust_table(found: Found, trust: Trust) -> pd.DataFrame:
         for number in range(len(found.layers)):
             mine = layer == number
             p[mine] = p_values(found.label.score[mine], null_score[:, mine], ~found.dead[mine])
-        q = false_discovery_rates(p, ~found.dead)
+            q[mine] = false_discovery_rates(p[mine], ~found.dead[mine])
         cut = found.settings.iou_cut
         sure = (found.label.iou > cut) & (trust.held_out_iou > cut) & (q < SURE)
     values = {

@@ -172,9 +172,11 @@ def _training_rows(training: pd.DataFrame) -> Rows:
                 "epoch": str(network).removeprefix("epoch-").replace("untrained-half", "0"),
                 "val, %": f"{100 * float(accuracy):.1f}" if accuracy != "" else "–",
                 "depthwise": _between(together, "depthwise"),
+                "depthwise since epoch 1": _signed(together, "depthwise_change"),
                 "pointwise": _between(together, "pointwise"),
+                "pointwise since epoch 1": _signed(together, "pointwise_change"),
                 "difference, equal numbers": _signed(together, "difference"),
-                "change since epoch 1": _signed(together, "change"),
+                "difference since epoch 1": _signed(together, "change"),
                 **{f"in {layer}": _signed(row, "difference") for layer, row in by_layer.items()},
             }
         )
@@ -207,13 +209,38 @@ def _trust_rows(trust: pd.DataFrame) -> Rows:
     ]
 
 
+def _sure_differences(trust: pd.DataFrame) -> Rows:
+    """The difference of unique detectors at equal numbers of units: of all detectors, of the sure ones alone, and on half of
+    the images."""
+    counted = ["unique_equal", "unique_sure_equal", "half_unique_equal"]
+    cells = trust.set_index(["network", "layer", "operator"])[counted].unstack("operator")
+    of = pd.DataFrame({name: cells[name]["depthwise"] - cells[name]["pointwise"] for name in counted})
+    networks = list(dict.fromkeys(trust["network"]))
+    seven = [name for name in networks if not re.search("untrained|rotated|lite", name)]
+    rows: Rows = []
+    for title, members in ({name: [name] for name in networks} | {"mean of the seven": seven}).items():
+        mean = sum(of.loc[name].to_numpy() for name in members) / len(members)
+        places = zip(("first layer", "second", "third", "added up"), [*mean, mean.sum(0)], strict=True)
+        row = {place: f"{every:+.1f} → {sure:+.1f}" for place, (every, sure, _) in places}
+        rows.append({"network": title, **row, "added up, on half of the images": f"{mean.sum(0)[2]:+.1f}"})
+    return rows
+
+
+def _control_rows(controls: pd.DataFrame) -> Rows:
+    return [
+        {"network": row["network"], "control": row["control"], "network - control": _signed(row, "above_control")}
+        for row in controls.to_dict("records")
+    ]
+
+
 def _trust_short(trust: pd.DataFrame) -> Rows:
     """The layers of each network and operator added up."""
     rows = []
     for (network, operator), found in trust.groupby(["network", "operator"], sort=False):
         n, sums = found["detectors"], found.sum(numeric_only=True)
         means = {
-            name: (found[name] * n).sum() / max(n.sum(), 1) for name in ("iou", "held_out_iou", "kept_share", "n_set")
+            name: (found[name] * n).sum() / max(n.sum(), 1)
+            for name in ("iou", "held_out_iou", "kept_share", "n_set", "half_iou", "half_other_iou", "half_above")
         }
         rows.append(
             {
@@ -221,6 +248,8 @@ def _trust_short(trust: pd.DataFrame) -> Rows:
                 "held out": int(sums["held_out"]), "sure": int(sums["sure"]), "by chance": f"{sums['chance']:.1f}",
                 "IoU, chosen → held out": f"{means['iou']:.3f} → {means['held_out_iou']:.3f}",
                 "label kept, %": f"{100 * means['kept_share']:.0f}", "concepts in the label set": f"{means['n_set']:.1f}",
+                "IoU, one half → the other": f"{means['half_iou']:.3f} → {means['half_other_iou']:.3f}",
+                "detectors there too, %": f"{100 * means['half_above']:.0f}",
             }
         )  # fmt: skip
     return rows
@@ -327,7 +356,8 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[pd.DataFrame], Rows]]] = {
     "sharing": {"sharing": _sharing_rows},
     "repeats": {"repeats": _repeat_rows, "repeats-short": _repeat_short, "repeats-layers": _layer_rows},
     "choices": {"choices": _choice_rows},
-    "trust": {"trust": _trust_rows, "trust-short": _trust_short},
+    "trust": {"trust": _trust_rows, "trust-short": _trust_short, "sure-differences": _sure_differences},
+    "controls": {"controls": _control_rows},
     "methods": {"methods": _method_rows, "methods-plain": partial(_method_rows, intervals=False)},
 }
 """Of each CSV file, the marked places that it fills: `BLOCK-embedded` and `BLOCK-real`."""

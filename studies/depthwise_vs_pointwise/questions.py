@@ -2,6 +2,7 @@
 
     width_table(full_runs, half_run)        # how the depthwise - pointwise difference changes from half width to full
     training_table(run, accuracies)         # the difference along training
+    control_table(runs, controls)           # the difference of a network and that of its control
     choice_table("bn, 0.995", runs)         # the verdicts at another tap point or threshold level
 
 A difference is that of unique detectors at equal numbers of units. Intervals are jackknife intervals over the folds of the
@@ -111,7 +112,8 @@ def width_table(full: Sequence[Run], half: Run, suffix: str = "-half", control: 
 
 
 def training_table(run: Run, start: Run, first: str, accuracies: Mapping[str, float]) -> pd.DataFrame:
-    """Unique detectors and their difference along training; `change` is that of the difference since the run's first network.
+    """Unique detectors and their difference along training; `change` is that of the difference since the run's first network,
+    `depthwise_change` and `pointwise_change` those of the unique detectors.
 
     start, first: the run and network before training. accuracies: of the run's networks, on validation images.
     """
@@ -127,13 +129,36 @@ def training_table(run: Run, start: Run, first: str, accuracies: Mapping[str, fl
             for operator in ("depthwise", "pointwise"):
                 mine = (table[table["operator"] == operator] for table in (units, replicates))
                 row |= with_interval(*mine, layer, operator, _unique)
+                mine = (table[table["operator"] == operator] for table in both)
+                since = partial(_change, first=trained[0], second=network, statistic=_unique)
+                row |= with_interval(*mine, layer, f"{operator}_change", since)
             row |= with_interval(units, replicates, layer, "difference", difference)
             rows.append(row | with_interval(*both, layer, "change", change))
     return pd.DataFrame(rows)
 
 
-def _change(units: pd.DataFrame, first: str, second: str) -> float:
-    return difference(units[units["network"] == second]) - difference(units[units["network"] == first])
+def control_table(runs: Sequence[Run], controls: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """`difference` of networks less that of their control, on the same images, layers added up.
+
+    controls: by the control's name, the networks that it is the control of; of several, their mean is a further row.
+    """
+    rows: list[Row] = []
+    for control, members in controls.items():
+        means = {"mean of the trained": members} if len(members) > 1 else {}
+        for title, mine in ({name: [name] for name in members} | means).items():
+            units, replicates = units_of(runs, [*mine, control])
+            statistic = partial(_above_control, control=control, networks=mine)
+            cells = with_interval(units, replicates, TOGETHER, "above_control", statistic)
+            rows.append({"data": runs[0].info["data"]["name"], "network": title, "control": control, **cells})
+    return pd.DataFrame(rows)
+
+
+def _above_control(units: pd.DataFrame, control: str, networks: Sequence[str]) -> float:
+    return _mean_difference(units, networks) - difference(units[units["network"] == control])
+
+
+def _change(units: pd.DataFrame, first: str, second: str, statistic: Statistic = difference) -> float:
+    return statistic(units[units["network"] == second]) - statistic(units[units["network"] == first])
 
 
 def _unique(units: pd.DataFrame) -> float:

@@ -11,7 +11,7 @@ networks of other domains, beside depthwise units of the same layer, which began
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -136,7 +136,7 @@ def repeat_table(runs: Sequence[Run], base: str, others: Sequence[str], trained_
     """
     networks = (base, *others, trained_whole)
     counted = {
-        name: _Counted.of(next(run for run in runs if name in set(run.units["network"])), name) for name in networks
+        name: Counted.of(next(run for run in runs if name in set(run.units["network"])), name) for name in networks
     }
     cells = [_repeats(counted, base, without, cut).assign(left_out=without) for without in (None, *range(10))]
     full, replicates = cells[0], pd.concat(cells[1:])
@@ -162,7 +162,7 @@ def _pooled(counts: pd.DataFrame, members: Sequence[str], against: str | None) -
 
 
 @dataclass(frozen=True)
-class _Counted:
+class Counted:
     """A network's units and its counts by fold. category: (C,) that of each concept."""
 
     units: pd.DataFrame
@@ -171,32 +171,41 @@ class _Counted:
     category: np.ndarray
 
     @staticmethod
-    def of(run: Run, network: str) -> _Counted:
+    def of(run: Run, network: str) -> Counted:
         arrays, names = run.counts(network), [str(name) for name in run.info["data"]["categories"]]
-        return _Counted(
+        return Counted(
             run.units[run.units["network"] == network].reset_index(drop=True),
             Counts(*(arrays[FOLD + name] for name in Counts._fields)),
             run.concepts,
             category_numbers(run.concepts["category"].tolist(), names),
         )
 
+    def iou(self, folds: Sequence[int]) -> np.ndarray:
+        """(U, C) on the images of these folds; 0 for concepts that are never a label."""
+        counts = Counts(*(by_fold[list(folds)].sum(0) for by_fold in self.folds))
+        return intersection_over_union(counts, self.category) * self.concepts["eligible"].to_numpy(bool)
+
     def labelled(self, folds: Sequence[int], cut: float) -> pd.DataFrame:
         """The units with the concepts that the images of these folds give them."""
-        counts = Counts(*(by_fold[list(folds)].sum(0) for by_fold in self.folds))
-        iou = intersection_over_union(counts, self.category) * self.concepts["eligible"].to_numpy(bool)
+        iou = self.iou(folds)
         best = np.where(self.units["dead"], -1, best_concepts(iou))
         concept = self.concepts.iloc[np.maximum(best, 0)].reset_index(drop=True)
         detector = (best >= 0) & (iou.max(1) > cut)
         return self.units.assign(category=concept["category"], label=concept["label"], detector=detector)
 
 
-def _repeats(counted: Mapping[str, _Counted], base: str, left_out: int | None, cut: float) -> pd.DataFrame:
+def halves(folds: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """The folds in two, in `N_SPLITS` ways: five of them, and the rest."""
+    for first in range(N_SPLITS):
+        half = [folds[(first + k) % len(folds)] for k in range(5)]
+        yield half, [fold for fold in folds if fold not in half]
+
+
+def _repeats(counted: Mapping[str, Counted], base: str, left_out: int | None, cut: float) -> pd.DataFrame:
     """(network, layer, operator): detectors of the base on one half of the folds, and kept by the network on the other."""
     folds = [fold for fold in range(10) if fold != left_out]
     rows: list[Row] = []
-    for first in range(N_SPLITS):
-        half = [folds[(first + k) % len(folds)] for k in range(5)]
-        rest = [fold for fold in folds if fold not in half]
+    for half, rest in halves(folds):
         of_base = counted[base].labelled(half, cut)
         for network, found in ((name, one.labelled(rest, cut)) for name, one in counted.items()):
             for (layer, operator), units in of_base.groupby(["layer", "operator"], sort=False):

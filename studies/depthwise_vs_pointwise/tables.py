@@ -40,6 +40,11 @@ PARTS = tuple(
     dict.fromkeys((*COUNTED, HALF_WIDTH, TRAINING, *(part for parts in CHOICES.values() for part in parts), *CURVES))
 )
 BASE, WHOLE, SHARING = "imagenet12", "cifar100-individual", ("cifar100", "dtd", "gtsrb", "omniglot", "vgg-flowers")
+CONTROLS = {
+    "untrained": (BASE, WHOLE, *SHARING), f"{BASE}-rotated": (BASE,), f"{WHOLE}-rotated": (WHOLE,),
+    **{f"{lite}-untrained": (lite,) for lite in ("lite0", "lite1", "lite2")}, "lite0-rotated": ("lite0",),
+}  # fmt: skip
+"""By control, the networks that it is the control of."""
 
 
 def write(runs: Path, folder: Path, trained: Sequence[Path] = (), checkpoints: Path | None = None) -> None:
@@ -74,6 +79,10 @@ def _found(finished: Mapping[str, Run], checkpoints: Path | None) -> Iterator[tu
         yield "counts", pd.concat([count_table(run) for run in counted])
         yield "claims", pd.concat([_claims(part, finished[part]) for part in COUNTED if part in finished])
         yield "differences", questions.differences(counted)
+        there = {name for run in counted for name in run.units["network"]}
+        controls = {control: members for control, members in CONTROLS.items() if there.issuperset((control, *members))}
+        if controls:
+            yield "controls", questions.control_table(counted, controls)
     if sure := [run for run in counted if run.info["settings"]["null"]]:
         yield "trust", trust.trust_table(sure)
     if curves:

@@ -7,7 +7,7 @@ import importlib
 import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -212,3 +212,76 @@ def test_the_change_with_the_width_is_full_minus_half(study: ModuleType) -> None
     assert found.loc["net", "18"][["half", "full", "change", "drawn", "drawn_change"]].tolist() == [1, 3, 2, 1, 0]
     assert found.loc["net", "all"][["half", "full", "change"]].tolist() == [2, 6, 4]
     assert found.loc["mean of the trained", "all"]["change_low"] == 4  # no fold changes anything
+
+
+def unsteady(networks: dict[str, dict[str, str]]) -> SimpleNamespace:
+    """One layer, a letter for each unit of each network and operator; without the last fold the last unit detects nothing."""
+    units = pd.concat([units_table(n, labels, "18", o) for n, found in networks.items() for o, labels in found.items()])
+    folds = [units.assign(left_out=fold) for fold in range(N_FOLDS)]
+    last = folds[-1].groupby(["network", "operator"]).cumcount(ascending=False) == 0
+    folds[-1]["detector"] &= ~last
+    return SimpleNamespace(units=units, replicates=pd.concat(folds), info={"data": {"name": "made up"}})
+
+
+def test_a_network_and_its_control_are_compared_on_the_same_folds(study: ModuleType) -> None:
+    made = {"net": {"depthwise": "abcd", "pointwise": "aaaa"}, "twin": {"depthwise": "abcd", "pointwise": "aaaa"}}
+    made["untrained"] = {"depthwise": "aa..", "pointwise": "a..."}
+    found = module("questions").control_table([unsteady(made)], {"untrained": ("net", "twin"), "twin": ("net",)})
+    assert found["network"].tolist() == ["net", "twin", "mean of the trained", "net"]
+    assert found["above_control"].tolist() == [3, 3, 3, 0]
+    assert found["above_control_low"].tolist()[-1] == 0  # both lose the same in the same fold
+    assert (found["above_control_low"][:3] < 3).all()
+
+
+def test_training_tells_what_each_operator_gained(study: ModuleType) -> None:
+    first, second = {"depthwise": "abc.", "pointwise": "abcd"}, {"depthwise": "abcd", "pointwise": "aa.."}
+    start = unsteady({"start": {"depthwise": "a...", "pointwise": "a..."}})
+    found = module("questions").training_table(unsteady({"one": first, "two": second}), start, "start", {"one": 0.5})
+    last = found.set_index(["network", "layer"]).loc["two", "all"]
+    assert last[["depthwise_change", "pointwise_change", "change"]].tolist() == [1, -3, 4]
+    assert last["depthwise_change_low"] < 1 and last["val_accuracy"] == ""
+
+
+def test_what_one_half_of_the_images_says_is_measured_on_the_other(study: ModuleType) -> None:
+    run = a_run({"net": 3})
+    counted, units = module("sharing").Counted.of(run, "net"), run.units
+    mine = np.flatnonzero((units["layer"] == "18") & (units["operator"] == "depthwise"))
+    found = module("trust")._on_halves(counted, mine, 0.1, 3)
+    chosen, other = [], []
+    for first in range(5):
+        half = [(first + k) % N_FOLDS for k in range(5)]
+        for here, there in ((half, set(range(N_FOLDS)) - set(half)), (set(range(N_FOLDS)) - set(half), half)):
+            on = [
+                np.array([[iou_of(run, unit, concept, folds) for concept in range(3)] for unit in mine])
+                for folds in (here, there)
+            ]
+            for a, b in zip(*on, strict=True):
+                if a.max() > 0.1:
+                    chosen.append(a.max())
+                    other.append(b[a.argmax()])
+    assert 10 < len(chosen) <= 40
+    assert found["half_iou"] == pytest.approx(np.mean(chosen)) and found["half_other_iou"] == pytest.approx(
+        np.mean(other)
+    )
+    assert found["half_above"] == np.mean(np.array(other) > 0.1) and 1 <= found["half_unique_equal"] <= 3
+
+
+def iou_of(run: SimpleNamespace, unit: int, concept: int, folds: Iterable[int]) -> float:
+    counts = {name: run.counts("net")[FOLD + name][list(folds)].sum(0) for name in Counts._fields}
+    both, category = counts["intersection_area"][unit, concept], [0, 0, 1][concept]
+    return both / (counts["mask_area"][unit, category] + counts["concept_area"][concept] - both)
+
+
+def test_differences_of_sure_detectors_stand_beside_those_of_all(study: ModuleType) -> None:
+    counts = ["unique_equal", "unique_sure_equal", "half_unique_equal"]
+    values = {"depthwise": np.array([4, 3, 6]), "pointwise": np.array([1, 1, 1])}
+    rows = [
+        {"network": network, "layer": layer, "operator": operator} | dict(zip(counts, scale * value, strict=True))
+        for network, scale in (("net", 1), ("other", 3), ("net-untrained", 7))
+        for layer in (18, 20, 22)
+        for operator, value in values.items()
+    ]
+    found = module("pages")._sure_differences(pd.DataFrame(rows))
+    assert [row["network"] for row in found] == ["net", "other", "net-untrained", "mean of the seven"]
+    assert list(found[0].values())[1:] == ["+3.0 → +2.0"] * 3 + ["+9.0 → +6.0", "+15.0"]
+    assert found[-1]["first layer"] == "+6.0 → +4.0"  # of net and other

@@ -176,10 +176,9 @@ def test_tables_of_a_run(run, sixty: Path, out: Path, monkeypatch: pytest.Monkey
     null, place = finished.null_score("small"), units[["layer", "operator"]].apply(tuple, axis=1)
     for one in place.unique():
         mine = (place == one).to_numpy()
-        assert (
-            trust["p"][mine].tolist() == p_values(units["score"].to_numpy()[mine], null[:, mine], ~dead[mine]).tolist()
-        )
-    assert trust["q"].tolist() == false_discovery_rates(trust["p"].to_numpy(), ~dead).tolist()
+        p = p_values(units["score"].to_numpy()[mine], null[:, mine], ~dead[mine])
+        assert trust["p"][mine].tolist() == p.tolist()
+        assert trust["q"][mine].tolist() == false_discovery_rates(p, ~dead[mine]).tolist()
     held_out = units["detector"].to_numpy() & (trust["held_out_iou"] > 0.04)
     assert trust["sure"].tolist() == (held_out & (trust["q"] < 0.05)).tolist()
     assert len(labels) == len(found.listed.unit) and labels["in_set"].sum() == found.n_set.sum()
