@@ -68,12 +68,14 @@ class InertDict(Inert):
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The state dicts in a safetensors file or a PyTorch file. Raises `ModelError`."""
+    if path.is_dir():
+        raise ModelError(f"The weights file {path} is a folder: give the file in it that holds the weights.")
     if not path.is_file():
         raise ModelError(
             f"The weights file {path} does not exist: give the path of a safetensors file or a state dict."
         )
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             return _read_safetensors(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is said in the error
@@ -123,6 +125,13 @@ def _read_torch(path: Path) -> Any:
                 if _as_container(kinds, str(error)):
                     continue
                 named = re.search(r"GLOBAL ([\w.]+)", str(error))
+                if not named and "TorchScript" in str(error):
+                    raise ModelError(
+                        f"The weights file {path} is TorchScript, a network with its code, which is not run: where you trust it, "
+                        f"load it with `torch.jit.load` and save its `state_dict()`."
+                    ) from error
+                if not named and "weights_only" in str(error):  # torch's words would have the file run
+                    raise ValueError("it holds more than tensors and plain containers") from error
                 if not named:
                     raise
                 raise ModelError(

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from data_prep.common.errors import short
 from dissect.errors import ModelError
 from dissect.preprocessing import DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, as_colour, is_colour, is_side
@@ -68,8 +70,13 @@ def carried(whose: str, *carriers: object) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for key in FACTS:
-        for carrier in (each for each in carriers if hasattr(each, key)):
-            if _take(found, whose, key, getattr(carrier, key), remedy=f"set {key} of the factory to one"):
+        values = (getattr(carrier, key) for carrier in carriers if hasattr(carrier, key))
+        # A property of a class that serves as the factory tells nothing before there is a network; a method is no fact.
+        for value in (value for value in values if not hasattr(value, "__get__")):
+            remedy = f"set {key} of the factory to one"
+            if isinstance(value, Tensor):  # a buffer, by which the network itself normalises
+                remedy = "where the network normalises its images itself, let its factory have mean = (0, 0, 0), std = (1, 1, 1)"
+            if _take(found, whose, key, value, remedy=remedy):
                 break
     return found
 

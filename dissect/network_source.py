@@ -4,7 +4,7 @@
 
 Hashed are the files of the classes that the network is made of and the file that its name points to, and, of a network from a
 file or module of the user's own, what these import from their own folder. PyTorch's own classes are left out, as run.json has
-the version; a class written in a notebook counts by its text.
+the version; a class written in a notebook counts by its text. Hooks that somebody put on its modules count by theirs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,7 @@ def source_hash(spec: str, model: nn.Module) -> str:
     """sha256 over the source of the network's own code. spec: the name by which it was loaded, "" for one made by hand."""
     kinds = {type(module) for module in model.modules() if not type(module).__module__.startswith("torch.")}
     texts = {text for text in map(_source_of, kinds) if text}
+    texts |= set(_hooks(model))
     module = _named(spec)
     if module is not None:
         texts |= {text for each in _with_neighbours(module) if (text := _file_text(getattr(each, "__file__", None)))}
@@ -46,6 +47,18 @@ def _source_of(kind: type) -> bytes:
     with suppress(OSError, TypeError):
         return inspect.getsource(kind).encode("utf-8", "replace")
     return b""
+
+
+def _hooks(model: nn.Module) -> Iterator[bytes]:
+    """Place and text of each hook that changes what a forward pass gives, or may."""
+    for name, module in model.named_modules():
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            kind = hook if hasattr(hook, "__code__") else type(hook)
+            if not kind.__module__.startswith("torch."):
+                text = b""
+                with suppress(OSError, TypeError):
+                    text = inspect.getsource(kind).encode("utf-8", "replace")
+                yield f"{name} {kind.__qualname__} ".encode() + text
 
 
 def _named(spec: str) -> ModuleType | None:

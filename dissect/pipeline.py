@@ -36,6 +36,7 @@ from dissect.images import LabelCache, turned_images
 from dissect.layers import Layer, list_layers, select_layers
 from dissect.models import Network
 from dissect.network_source import source_hash
+from dissect.preparing import early_notes
 from dissect.responses import responses_arrays
 from dissect.run_files import read_arrays, read_info, record_of, write_arrays
 from dissect.run_info import ARRAYS, CONCEPT_IMAGES, FILE_NAME, FORMAT_VERSION, is_file_name, is_text, seal
@@ -66,6 +67,10 @@ def run(
     same. recorded: what else `run.json` shall say of this run. group: the processes that share the images, each of which makes
     this call (`data_prep.common.processes.joined`); the first one writes the folder. Raises `UserError`; a folder left by an
     error or an interruption has no DONE file, and the same call resumes it.
+
+    Whether a folder holds the same networks is told by their state dicts, code, hooks and preprocessing. What a module keeps as
+    a plain attribute, or as a buffer that is not in the state dict, is not compared: give networks that differ in it other
+    folders.
     """
     networks = [networks] if isinstance(networks, Network) else list(networks)
     settings, out = (settings or Settings()).resolved(len(data.images)), Path(out)
@@ -236,6 +241,7 @@ def _describe(
         "notes": [
             *_rotation_note(settings),
             *(note for network in networks for note in network.notes),
+            *(note for pair in zip(networks, layers, strict=True) for note in early_notes(*pair, settings)),
             *(note for pair in zip(networks, layers, strict=True) for note in _layout_notes(*pair)),
         ],
         "versions": _versions(),

@@ -91,6 +91,20 @@ def fingerprint_of(network: Network, layers: Sequence[Layer], data: LabelledImag
     return hashlib.sha256(repr(decides).encode()).hexdigest()
 
 
+def early_notes(network: Network, layers: Sequence[Layer], settings: Settings) -> list[str]:
+    """Where convolutions are observed before the point that was asked for, in a sentence."""
+    if settings.tap == "conv":
+        return []
+    early = [layer.module for layer in layers if layer.numbered and settings.tap not in dict(layer.followers)]
+    if not early:
+        return []
+    what = "BatchNorm" if settings.tap == "bn" else "activation such as a ReLU"
+    return [
+        f"Of the network {network.name}, no {what} that is a module takes up the result at {', '.join(early)} (it may be a "
+        f"function, come after a sum, or be inside another module): there these layers were observed."
+    ]
+
+
 def geometry_of(network: Network, layers: Sequence[Layer], settings: Settings) -> Geometry:
     """Where label pixels lie on the maps of each layer, by the run's rule (`upsample`)."""
     shapes = [layer.shape[1:] for layer in layers if layer.shape]  # a chosen layer always has one

@@ -149,6 +149,12 @@ def _told(match: Match, checkpoint: Checkpoint, own: Mapping[str, Any], path: Pa
         said.append(
             f"{path.name} holds weights as {', '.join(sorted(others))} too; {match.place or 'its own'} were taken."
         )
+    places = list(checkpoint.states)
+    passed = [place for place in places[: places.index(match.place)] if place]
+    if passed:
+        said.append(
+            f"From {path.name} the weights under {match.place} were taken: those under {', '.join(passed)} do not fit."
+        )
     extra = [name for name in own if is_extra(name) and name not in match.tensors]
     if extra:
         said.append(f"The network's extra state ({extra[0]}) is its own: it was not read from {path.name}.")

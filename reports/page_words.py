@@ -32,8 +32,8 @@ _SETTINGS = {
 }
 _VALUES = {
     ("tap", "conv"): "its output",
-    ("tap", "bn"): "the output of the BatchNorm after it",
-    ("tap", "relu"): "the output of the ReLU after it",
+    ("tap", "bn"): "the output of the BatchNorm after it, where there is one",
+    ("tap", "relu"): "the output of the ReLU after it, where that is a module",
     ("union", "category"): "images in which the concept’s category is annotated",
     ("union", "all-images"): "all images",
     ("union", "touched"): "images that show the concept or touch the mask",

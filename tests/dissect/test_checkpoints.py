@@ -119,6 +119,12 @@ def test_of_two_that_fit_the_first_is_taken_and_told(tmp_path: Path) -> None:
     assert note == "w.pth holds weights as state_dict_ema too; state_dict were taken."
 
 
+def test_that_the_first_does_not_fit_is_told(tmp_path: Path) -> None:
+    other = {name: torch.zeros(2) for name in STATE}
+    note = loaded({"state_dict": other, "ema": STATE}, tmp_path / "w.pth")
+    assert note == "From w.pth the weights under ema were taken: those under state_dict do not fit."
+
+
 def test_two_networks_side_by_side_are_not_guessed(tmp_path: Path) -> None:
     torch.save(behind("encoder_q.") | behind("encoder_k."), tmp_path / "w.pth")
     assert refusal(load_weights, model(), tmp_path / "w.pth") == (
@@ -206,6 +212,14 @@ def test_what_reaches_for_the_system_is_named_and_not_run(tmp_path: Path) -> Non
         f"The weights file {path} asks for posix.system, which is not run: where you trust the file, "
     )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nobody_is_told_to_let_a_file_run(tmp_path: Path) -> None:
+    """As PyTorch itself tells for TorchScript."""
+    torch.jit.save(torch.jit.script(nn.Conv2d(3, 2, 1)), tmp_path / "w.pth")
+    words = refusal(load_weights, model(), tmp_path / "w.pth")
+    assert "is TorchScript, a network with its code, which is not run" in words and "weights_only" not in words
 
 
 def test_an_old_file_names_what_it_asks_for(tmp_path: Path) -> None:

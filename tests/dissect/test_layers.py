@@ -12,7 +12,9 @@ import torchvision
 from torch import Tensor, nn
 
 from dissect.layers import Layer, list_layers, select_layers
-from dissect.models import load_network
+from dissect.models import Network, load_network
+from dissect.preparing import early_notes
+from dissect.settings import Settings
 from dissect.taps import TapError
 from mdl.networks.resnet26 import layer_table, plain_resnet26, separable_resnet26
 
@@ -385,6 +387,26 @@ def test_a_batchnorm_with_its_activation_inside_is_no_bn_tap() -> None:
     table = of(model)
     assert modules(select_layers(table, ["1", "2"], tap="bn")) == ["c1", "n2"]
     assert modules(select_layers(table, ["1", "2"], tap="relu")) == ["n1", "n2"]
+
+
+def test_layers_that_are_tapped_before_the_point_asked_for_are_told() -> None:
+    class Functional(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.relu(self.last(torch.relu(self.norm(self.conv(x)))))
+
+    model = Functional(
+        OrderedDict(conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), last=nn.Conv2d(4, 2, 1), relu=nn.ReLU())
+    )
+    network, table = Network(name="net", model=model, input_size=16), of(model)
+    told = {}
+    for tap in ("conv", "bn", "relu"):
+        notes = early_notes(network, select_layers(table, ["1", "2"], tap=tap), Settings(tap=tap))
+        told[tap] = [note.partition(" (")[0] for note in notes]
+    assert told == {
+        "conv": [],
+        "bn": ["Of the network net, no BatchNorm that is a module takes up the result at last"],
+        "relu": ["Of the network net, no activation such as a ReLU that is a module takes up the result at norm"],
+    }
 
 
 def test_listing_neither_draws_nor_changes_anything() -> None:

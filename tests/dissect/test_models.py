@@ -257,7 +257,14 @@ def test_parts_of_a_network_are_no_facts_about_its_weights(nets: str) -> None:
 
 
 def test_a_network_that_normalises_itself_is_not_normalised_in_silence(nets: str) -> None:
-    assert "normalises_itself has mean = tensor(" in refusal(load_network, f"{nets}:normalises_itself")
+    words = refusal(load_network, f"{nets}:normalises_itself")
+    assert "normalises_itself has mean = tensor(" in words
+    assert "normalises its images itself, let its factory have mean = (0, 0, 0), std = (1, 1, 1)" in words
+
+
+def test_a_class_that_says_its_size_in_a_property(nets: str) -> None:
+    Path(nets).write_text(NETS + "\n\nclass Says(Own):\n    input_size = property(lambda self: (len(self), 40))\n")
+    assert load_network(f"{nets}:Says").input_size == (1, 40)
 
 
 def test_a_factory_in_a_module_beside_the_user(nets: str, monkeypatch: pytest.MonkeyPatch) -> None:

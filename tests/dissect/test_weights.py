@@ -16,6 +16,7 @@ from dissect.errors import ModelError
 from dissect.families import FAMILIES, Family
 from dissect.libraries import Built
 from dissect.models import Network, load_network
+from dissect.network_source import source_hash
 from dissect.weights import load_weights
 
 
@@ -32,12 +33,12 @@ def refusal(*args: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "form", ["safetensors", "state dict", "state_dict in it", "model in it", "module. before each"]
+    "form", ["safetensors", "SAFETENSORS", "state dict", "state_dict in it", "model in it", "module. before each"]
 )
 def test_weights_in_every_form(tmp_path: Path, form: str) -> None:
     state = model(1).state_dict()
-    path = tmp_path / ("weights.safetensors" if form == "safetensors" else "weights.pth")
-    if form == "safetensors":
+    path = tmp_path / (f"weights.{form}" if form.lower() == "safetensors" else "weights.pth")
+    if form.lower() == "safetensors":
         save_file(state, path)
     else:
         nested = {"state_dict in it": {"epoch": 3, "state_dict": state}, "model in it": {"model": state, "step": 1}}
@@ -132,8 +133,11 @@ def test_a_file_without_a_state_dict(tmp_path: Path, content: object) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    for path in (tmp_path / "w.pth", tmp_path):
-        assert refusal(model(), path).startswith(f"The weights file {path} does not exist: give")
+    path = tmp_path / "w.pth"
+    assert refusal(model(), path).startswith(f"The weights file {path} does not exist: give")
+    assert refusal(model(), tmp_path) == (
+        f"The weights file {tmp_path} is a folder: give the file in it that holds the weights."
+    )
 
 
 def test_weights_hash() -> None:
@@ -161,6 +165,18 @@ def test_weights_hash() -> None:
         changed = model()
         change(changed)
         assert Network(name="a", model=changed).weights_hash() != digest
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_hooks_are_part_of_a_network_s_code() -> None:
+    plain, doubled, halved, again = (model() for _ in range(4))
+    doubled[0].register_forward_hook(lambda _module, _images, output: output * 2)
+    halved[0].register_forward_hook(lambda _module, _images, output: output / 2)
+    again[1].register_forward_hook(lambda _module, _images, output: output / 2)
+    hashes = [source_hash("", each) for each in (plain, doubled, halved, again)]
+    assert len(set(hashes)) == 4 and hashes[2] == source_hash("", halved)
+    nn.utils.weight_norm(plain[0])  # PyTorch's own
+    assert source_hash("", plain) == hashes[0]
 
 
 def test_weights_hash_of_every_kind_of_tensor() -> None:
