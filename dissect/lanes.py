@@ -30,7 +30,7 @@ from torch import nn
 from dissect.in_step import fault_beside
 from dissect.layouts import Layout
 from dissect.steadiness import SteadyLook
-from dissect.taps import Look, tap_layers
+from dissect.taps import Look, Passes, tap_layers
 
 Item = TypeVar("Item")
 Seen = TypeVar("Seen")
@@ -63,7 +63,8 @@ def look_in_lanes(
     """
     with ExitStack() as stack:
         models = [model, *_siblings(model, n_lanes - 1)]
-        first, *others = (stack.enter_context(tap_layers(one, layers, layouts)) for one in models)
+        passes = Passes()
+        first, *others = (stack.enter_context(tap_layers(one, layers, layouts, passes)) for one in models)
         steady = SteadyLook(first, allow_varying=allow_varying)
         looks: list[Look] = [steady, *others]
         proven = False

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +26,30 @@ from dissect.layouts import Layout, fault_of
 Look = Callable[[Tensor], dict[str, Tensor]]
 
 
+@dataclass
+class Passes:
+    """whole: whether forward passes go on to their end; None until the first look found out."""
+
+    whole: bool | None = None
+
+
 class _AllSeen(BaseException):  # a network may well catch an Exception
     """Ends a forward pass: every tap has fired, what follows cannot matter."""
 
 
 @contextmanager
-def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, Layout] | None = None) -> Iterator[Look]:
+def tap_layers(
+    model: nn.Module,
+    layers: Sequence[str],
+    layouts: Mapping[str, Layout] | None = None,
+    passes: Passes | None = None,
+) -> Iterator[Look]:
     """Tap the named calls of `model`, put it in evaluation mode, and yield a function from images to their maps.
 
     The function takes (B, C, H, W) and returns, for each layer, (B, U, h, w) float32 on the images' device. layouts: how each
     layer's output holds its units; as (B, U, h, w) of any size where it says nothing. What fires after the last tapped layer
-    goes unseen: `layers.list_layers` counts how often each fires in a whole pass.
+    goes unseen: `layers.list_layers` counts how often each fires in a whole pass. passes: of several copies of a network, so that
+    only one has to find out.
     Raises `TapError`; on leaving, hooks are gone and every module is in the mode it was in.
     """
     modules = dict(model.named_modules())
@@ -44,7 +58,7 @@ def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, La
     called: Counter[str] = Counter()
     seen: dict[str, Tensor] = {}
     images_seen: list[Tensor] = []
-    whole: list[bool] = []  # whether passes go on to their end; said by the first one
+    passes = passes or Passes()
 
     def tap(layer: str, module_name: str, number: int | None) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
@@ -55,16 +69,14 @@ def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, La
                 )
             if called[layer] == (number or 1):
                 seen[layer] = _activation_map(layer, output, layouts.get(layer, Layout()), images_seen[0])
-                if len(seen) == len(layers) and not whole[0]:
+                if len(seen) == len(layers) and not passes.whole:
                     raise _AllSeen
 
         return hook
 
     def look(images: Tensor) -> dict[str, Tensor]:
-        if not whole:
-            whole.append(True)
-            few = images if images.is_cuda else images[:1]
-            whole[0] = _shows_in_the_next(few, look_once, whole)
+        if passes.whole is None:
+            passes.whole = _shows_in_the_next(images if images.is_cuda else images[:1], look_once, passes)
         return look_once(images)
 
     def look_once(images: Tensor) -> dict[str, Tensor]:
@@ -93,20 +105,21 @@ def tap_layers(model: nn.Module, layers: Sequence[str], layouts: Mapping[str, La
         images_seen.clear()
 
 
-def _shows_in_the_next(images: Tensor, look: Look, whole: list[bool]) -> bool:
+def _shows_in_the_next(images: Tensor, look: Look, passes: Passes) -> bool:
     """Whether a pass that ends early changes what the next one gives, as in a network that keeps features in itself and drops
     them at the end of its forward pass. It is left as after a whole pass then."""
+    passes.whole = True
     try:
         right = look(images)
     except TapError:  # what comes after the layers may fail, as the images are shown at another size
         return False
-    whole[0] = False
+    passes.whole = False
     with suppress(TapError):
         look(images.flip(-1))
         again = look(images)
         if all(torch.equal(right[layer].nan_to_num(), again[layer].nan_to_num()) for layer in right):
             return False
-    whole[0] = True
+    passes.whole = True
     with suppress(TapError):
         look(images)
     return True
