@@ -65,7 +65,7 @@ def test_one_of_two_is_killed(run, labels: Path, nets: str, tmp_path: Path) -> N
     """One sentence says so; the same command goes on, and ends in the bits of one process that nothing happened to."""
     Path(nets).write_text(Path(nets).read_text() + KILLED)
     options, both = (*OPTIONS, "--on-bad-image", "skip"), tmp_path / "both"
-    command = ["run", f"{nets}:Killed", *options, "--processes", 2, "--data", labels, "--out", both]
+    command = ["run", f"{nets}:Killed", *options, "--min-images", 1, "--processes", 2, "--data", labels, "--out", both]
     argv = [sys.executable, "-m", "dissect", *map(str, command)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
     assert sentence(Said(done.returncode, done.stdout, done.stderr), both) == (
