@@ -45,8 +45,8 @@ for line in sys.argv[1:]:
 """The commands one after the other in one process, as each on its own would spend most of its time importing torch."""
 
 
-DEAR = ("dissect run --domains gtsrb omniglot", "dissect run efficientnet_lite0")
-"""Commands that no later one builds on, and that take long."""
+DEAR = ("dissect run --domains gtsrb omniglot", "dissect run efficientnet_lite0", "data-prep")
+"""Commands that take long, and on which none that are left build."""
 
 
 @pytest.mark.parametrize("left_out", [DEAR, pytest.param((), marks=pytest.mark.slow)], ids=["most", "all"])

@@ -52,7 +52,7 @@ def test_pixels_changed_at_equal_size_are_another_set(run, sixty: Path, tmp_path
     assert "already finished" in run(*OPTIONS, data=root).out
 
 
-@pytest.mark.parametrize("image", [0, 7, 29, 59])
+@pytest.mark.parametrize("image", [0, 29, 59])
 @pytest.mark.parametrize("kind", ["image", "label map"])
 def test_a_restored_image_is_resumed_from(
     run, sixty: Path, tmp_path: Path, out: Path, caplog, image: int, kind: str

@@ -328,6 +328,7 @@ def train_both(folder: Path, group: Processes) -> None:
     (folder / f"{group.rank}.json").write_text(json.dumps(told))
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path: Path) -> None:
     """Both end in the same weights. Where no batch normalisation is trained, they are those of one process."""
     script, alone, both = tmp_path / "script.py", tmp_path / "alone", tmp_path / "both"
