@@ -185,9 +185,8 @@ class Counted:
         counts = Counts(*(by_fold[list(folds)].sum(0) for by_fold in self.folds))
         return intersection_over_union(counts, self.category) * self.concepts["eligible"].to_numpy(bool)
 
-    def labelled(self, folds: Sequence[int], cut: float) -> pd.DataFrame:
-        """The units with the concepts that the images of these folds give them."""
-        iou = self.iou(folds)
+    def labelled(self, iou: np.ndarray, cut: float) -> pd.DataFrame:
+        """The units with the concepts that these IoU give them."""
         best = np.where(self.units["dead"], -1, best_concepts(iou))
         concept = self.concepts.iloc[np.maximum(best, 0)].reset_index(drop=True)
         detector = (best >= 0) & (iou.max(1) > cut)
@@ -206,8 +205,8 @@ def _repeats(counted: Mapping[str, Counted], base: str, left_out: int | None, cu
     folds = [fold for fold in range(10) if fold != left_out]
     rows: list[Row] = []
     for half, rest in halves(folds):
-        of_base = counted[base].labelled(half, cut)
-        for network, found in ((name, one.labelled(rest, cut)) for name, one in counted.items()):
+        of_base = counted[base].labelled(counted[base].iou(half), cut)
+        for network, found in ((name, one.labelled(one.iou(rest), cut)) for name, one in counted.items()):
             for (layer, operator), units in of_base.groupby(["layer", "operator"], sort=False):
                 other = found[(found["layer"] == layer) & (found["operator"] == operator)]
                 n_detectors = int(units["detector"].sum())

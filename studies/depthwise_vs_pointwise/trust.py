@@ -9,7 +9,7 @@ what remains of detectors that half of the images chose on the other half.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -33,16 +33,16 @@ def trust_table(runs: Iterable[Run]) -> pd.DataFrame:
     for run in runs:
         cut, table, chance = run.info["settings"]["iou_cut"], units_with_trust(run), chance_detectors(run)
         assert chance is not None
-        by_chance, counted = chance.set_index(PLACE), {}
+        by_chance, of_network, halved = chance.set_index(PLACE), pd.Index([]), []
         n_equal = table.groupby(PLACE).size().groupby(["network", "layer"]).min()
         for population in populations(run):
             units = table.loc[population.units.index]
             found = units[units["detector"]]
             is_sure = units.assign(detector=units["sure"] == 1)
             n = int(n_equal[(population.network, population.layer)])
-            if population.network not in counted:
-                counted[population.network] = Counted.of(run, population.network)
-            of_network = table.index[table["network"] == population.network]
+            if units.index[0] not in of_network:
+                of_network = table.index[table["network"] == population.network]
+                halved = list(_halved(Counted.of(run, population.network), cut))
             rounds = by_chance.loc[(population.network, population.layer, population.operator)]
             rows.append(
                 {
@@ -53,28 +53,36 @@ def trust_table(runs: Iterable[Run]) -> pd.DataFrame:
                     "unique_equal": attributes_among(units, n), "unique_sure_equal": attributes_among(is_sure, n),
                     "chance": rounds["chance"], "chance_most": int(rounds["chance_high"]),
                     **{name: found[name].mean() for name in ("iou", "held_out_iou", "kept_share", "n_set")},
-                    **_on_halves(counted[population.network], of_network.get_indexer(units.index), cut, n),
+                    **_on_halves(halved, of_network.get_indexer(units.index), cut, n),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _on_halves(counted: Counted, mine: np.ndarray, cut: float, n_equal: int) -> Row:
-    """What half of the images say, and what remains of it on the other half; over the halvings of `halves`, both ways.
+Halved = tuple[pd.DataFrame, np.ndarray, np.ndarray]
+
+
+def _halved(counted: Counted, cut: float) -> Iterator[Halved]:
+    """(units as labelled by one half of the images, (U, C) IoU there, on the other half), for `halves`, both ways."""
+    for both in halves(range(len(counted.folds.intersection_area))):
+        iou = [counted.iou(half) for half in both]
+        for here, there in (iou, iou[::-1]):
+            yield counted.labelled(here, cut), here, there
+
+
+def _on_halves(halved: Iterable[Halved], mine: np.ndarray, cut: float, n_equal: int) -> Row:
+    """What half of the images say of some units, and what remains of it on the other half; all of `halved` pooled.
 
     mine: rows of the units among those of the network. half_iou, half_other_iou: mean IoU of the detectors that one half chose,
     units and labels alike, there and on the other half. half_above: the share that is a detector on the other half, too.
     half_unique_equal: unique detectors on one half among `n_equal` of the units.
     """
-    alive = mine[~counted.units["dead"].to_numpy(bool)[mine]]
     chosen, other, unique = [], [], []
-    for both in halves(range(len(counted.folds.intersection_area))):
-        for first, second in (both, both[::-1]):
-            here, there = counted.iou(first)[alive], counted.iou(second)[alive]
-            best, found = here.argmax(1), here.max(1) > cut
-            chosen.append(here.max(1)[found])
-            other.append(there[np.arange(len(best)), best][found])
-            unique.append(attributes_among(counted.labelled(first, cut).iloc[mine], n_equal))
+    for units, here, there in halved:
+        found = mine[units["detector"].to_numpy(bool)[mine]]
+        chosen.append(here[found].max(1))
+        other.append(there[found, here[found].argmax(1)])
+        unique.append(attributes_among(units.iloc[mine], n_equal))
     here, there = np.concatenate(chosen), np.concatenate(other)
     return {
         "half_iou": here.mean(), "half_other_iou": there.mean(), "half_above": (there > cut).mean(),

@@ -246,7 +246,7 @@ def test_what_one_half_of_the_images_says_is_measured_on_the_other(study: Module
     run = a_run({"net": 3})
     counted, units = module("sharing").Counted.of(run, "net"), run.units
     mine = np.flatnonzero((units["layer"] == "18") & (units["operator"] == "depthwise"))
-    found = module("trust")._on_halves(counted, mine, 0.1, 3)
+    found = module("trust")._on_halves(list(module("trust")._halved(counted, 0.1)), mine, 0.1, 3)
     chosen, other = [], []
     for first in range(5):
         half = [(first + k) % N_FOLDS for k in range(5)]
